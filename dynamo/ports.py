@@ -1,0 +1,26 @@
+"""What the core asks of the outside, as protocols: today only the store of records.
+
+A store is memory first: `put` is visible to `get` at once and durable later; the owner of the
+store (a shell or the simulator) then hands the tokens back to the kernel as `Persisted`.
+"""
+
+from collections.abc import Hashable
+from typing import Protocol
+
+from dynamo.types import ItemKey
+
+
+class RecordStore(Protocol):
+    """Records by item key, as the core sees them."""
+
+    def get(self, key: ItemKey) -> bytes | None:
+        """The newest record under `key`, durable or not yet. Raises CorruptData."""
+
+    def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
+        """Make `record` the newest; hand `token` back once it is durable."""
+
+    def scan(self, after: ItemKey, until: ItemKey, limit: int) -> list[tuple[ItemKey, bytes]]:
+        """At most `limit` records with after < key < until, in key order."""
+
+    def refusal(self) -> str | None:
+        """Why no client write is accepted now (`memory full`, `disk full`), or None."""
