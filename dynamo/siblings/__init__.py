@@ -1,0 +1,1 @@
+"""Items: siblings under a causal history, operation ids, conflict rules, and their bytes."""

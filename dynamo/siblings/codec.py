@@ -1,0 +1,108 @@
+"""A record as bytes, and a context as bytes.
+
+    record  = digest (8 bytes) + msgpack [format, vector, gaps, floor, operations, values]
+    context = format (1 byte) + msgpack [table, vector, gaps] + check (4 bytes)
+
+The digest is the first half of mmh3 x64 128 over what follows. It is the record's checksum on
+disks and wires, and what a conditional read compares: replicas store a coordinator's bytes
+verbatim, so equal replicas have equal digests. Unequal bytes may still be the same record.
+"""
+
+import mmh3
+import msgpack
+
+from dynamo.errors import CorruptData, InvalidContext
+from dynamo.history import EMPTY, ENDLESS, NO_GAPS, History, Interval
+from dynamo.siblings.record import Record, Value
+from dynamo.types import TableId
+
+RECORD_FORMAT = 1
+CONTEXT_FORMAT = b"\x01"
+DIGEST_BYTES = 8
+CONTEXT_BYTES_MAX = 64 << 10
+"""Larger than any honest context; a longer one is refused unread."""
+
+_digest = mmh3.mmh3_x64_128_digest
+_pack = msgpack.Packer(autoreset=True).pack
+
+
+def encode_record(record: Record) -> bytes:
+    """The record's bytes, digest first."""
+    history, floor, operations, values = record
+    gaps = history.gaps or None
+    body = _pack((RECORD_FORMAT, history.vector, gaps, floor, operations, values))
+    return _digest(body)[:DIGEST_BYTES] + body
+
+
+def decode_record(data: bytes) -> Record:
+    """The inverse. Raises CorruptData for anything that `encode_record` did not make."""
+    try:
+        form, vector, gaps, floor, operations, values = msgpack.unpackb(
+            memoryview(data)[DIGEST_BYTES:], use_list=False, strict_map_key=False
+        )
+        if form != RECORD_FORMAT:
+            raise CorruptData(f"record of unknown format {form!r}")
+        values = tuple(map(Value._make, values))
+    except CorruptData:
+        raise
+    except Exception as error:
+        raise CorruptData(f"record cannot be decoded: {error}") from error
+    return Record(History(vector, gaps or NO_GAPS), floor, operations, values)
+
+
+def verified(data: bytes) -> bool:
+    """Whether the digest fits the bytes."""
+    return _digest(memoryview(data)[DIGEST_BYTES:])[:DIGEST_BYTES] == data[:DIGEST_BYTES]
+
+
+def encode_context(table: TableId, history: History) -> bytes:
+    """The opaque token that a read or a put returns."""
+    body = CONTEXT_FORMAT + _pack((table, history.vector, history.gaps or None))
+    return body + mmh3.mmh3_32_digest(body)
+
+
+def decode_context(table: TableId, context: bytes | None) -> History:
+    """What the writer has seen; nothing without a context.
+
+    Raises InvalidContext for a token that was cut, altered, or made for another table.
+    """
+    if not context:
+        return EMPTY
+    if len(context) > CONTEXT_BYTES_MAX:
+        raise InvalidContext(f"the context has {len(context)} bytes, no context is that long")
+    body = context[:-4]
+    if body[:1] != CONTEXT_FORMAT or mmh3.mmh3_32_digest(body) != context[-4:]:
+        raise InvalidContext("the context was not made by this store, or was altered")
+    try:
+        made_for, vector, gaps = msgpack.unpackb(body[1:], use_list=False, strict_map_key=False)
+    except Exception as error:
+        raise InvalidContext("the context was not made by this store") from error
+    if made_for != table:
+        raise InvalidContext(f"the context was made for table {made_for}, not {table}")
+    history = History(vector, gaps or NO_GAPS)
+    _validate(history)
+    return history
+
+
+def _validate(history: History) -> None:
+    """Refuse a forged history whose shape would break the arithmetic of gaps."""
+    vector, gaps = history
+    well = isinstance(vector, dict) and isinstance(gaps, dict) and gaps.keys() <= vector.keys()
+    if not well or not all(
+        isinstance(actor, str) and isinstance(counter, int) and 0 < counter < ENDLESS
+        for actor, counter in vector.items()
+    ):
+        raise InvalidContext("the context was not made by this store")
+    for actor, intervals in gaps.items():
+        if not _in_order(intervals, vector[actor]):
+            raise InvalidContext("the context was not made by this store")
+
+
+def _in_order(intervals: tuple[Interval, ...], below: int) -> bool:
+    """Whether the gaps are ordered, disjoint, not touching, and below the highest dot."""
+    previous = -1
+    for first, last in intervals:
+        if not previous + 1 < first <= last < below:
+            return False
+        previous = last
+    return bool(intervals)

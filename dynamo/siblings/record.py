@@ -1,0 +1,246 @@
+"""An item's record: a dotted version vector set that also remembers operations.
+
+    Record = history (all dots ever seen here)
+           + values  (those not yet overwritten, each under its own dot)
+           + operations (recent ids whose value is gone) and a floor for the forgotten ones
+
+The law is that of a join: `merge` is commutative, associative and idempotent, and a value survives
+it if and only if each side either holds the value or has never seen its dot (Preguiça, Baquero et
+al., "Dotted Version Vectors", 2010; the paper's section 4.4 with the defect of plain vector clocks
+removed: siblings are never more than the concurrent writes).
+
+A client's retry may give one operation several dots, by several coordinators. They are one event:
+among live values of one operation the smallest stamp stays, and if any of them was overwritten all
+are. That is why a record remembers the ids of overwritten values for a bounded window, and why
+below the `floor` a retry is answered `unknown` instead of being applied twice.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from dynamo.history import EMPTY, Dot, History
+from dynamo.hlc import LOGICAL_BITS
+from dynamo.types import Actor, OperationId, Stamp
+
+ConflictRule = Literal["siblings", "lww"]
+
+OVERWRITTEN = 1
+"""State of a remembered operation: it was applied, and its value is gone."""
+VOID = 2
+"""State of a remembered operation: it shall never be applied (`outcome` said so)."""
+
+OPERATIONS_MIN = 8
+"""So many ids stay however old they are: `outcome` of a cool key answers hours later."""
+
+
+class Value(NamedTuple):
+    """One live value under its dot; `payload` None is a last-write-wins tombstone."""
+
+    actor: Actor
+    counter: int
+    stamp: Stamp
+    operation: OperationId
+    payload: bytes | None
+
+
+class Record(NamedTuple):
+    """Everything one replica knows of one item. Immutable."""
+
+    history: History
+    floor: int
+    """Stamp of the newest forgotten operation."""
+    operations: Mapping[OperationId, int]
+    values: tuple[Value, ...]
+
+
+class Window(NamedTuple):
+    """How many operation ids a record remembers, and for how long."""
+
+    operations_max: int
+    retry_window_ms: int
+
+
+NOTHING = Record(EMPTY, 0, {}, ())
+"""The record of an item that was never written."""
+
+
+def merge(one: Record, other: Record, rule: ConflictRule, window: Window) -> Record:
+    """What is known by knowing both records."""
+    if supersedes(one, other):
+        return one
+    if supersedes(other, one):
+        return other
+    gone = _joined_operations(one.operations, other.operations)
+    survivors = _survivors(one, other)
+    live = _resolved((value for value in survivors if value.operation not in gone), rule)
+    kept = {value.operation for value in live}
+    for value in (*one.values, *other.values):
+        if value.operation not in kept:
+            gone.setdefault(value.operation, OVERWRITTEN)
+    floor = max(one.floor, other.floor)
+    return _bounded(one.history.union(other.history), floor, gone, live, window)
+
+
+def supersedes(one: Record, other: Record) -> bool:
+    """Whether `one` knows all that `other` knows: its dots and its operation ids."""
+    if not one.history.descends(other.history):
+        return False
+    operations = one.operations
+    if not (other.operations.keys() <= operations.keys()):
+        for operation in other.operations:
+            if operation not in operations and operation_stamp(operation) > one.floor:
+                return False
+    for value in other.values:
+        operation = value.operation
+        if operation not in operations and operation_stamp(operation) > one.floor:
+            for mine in one.values:
+                if mine.operation == operation:
+                    break
+            else:
+                return False
+    return True
+
+
+def written(
+    record: Record,
+    seen: History,
+    value: Value,
+    rule: ConflictRule,
+    window: Window,
+    forgotten_up_to: int = 0,
+) -> Record:
+    """The record after a coordinator's put of `value` (payload None: delete) by a writer who
+    had `seen` that history. Values it saw are replaced, others stay as siblings.
+
+    Under `lww` the writer is taken to have seen all of the coordinator's record.
+    """
+    kept, gone = [], dict(record.operations)
+    for old in record.values:
+        if rule == "lww" or seen.covers(old.actor, old.counter):
+            gone[old.operation] = OVERWRITTEN
+        else:
+            kept.append(old)
+    if value.payload is not None or rule == "lww":
+        kept.append(value)
+        kept.sort()
+    else:
+        gone[value.operation] = OVERWRITTEN
+    known = record.history if seen is EMPTY else record.history.union(seen)
+    history = known.with_dot(value.actor, value.counter, forgotten_up_to)
+    return _bounded(history, record.floor, gone, tuple(kept), window)
+
+
+def voided(
+    record: Record,
+    operation: OperationId,
+    actor: Actor,
+    counter: int,
+    window: Window,
+    forgotten_up_to: int = 0,
+) -> Record:
+    """The record that refuses `operation` for ever (within the window). It takes a dot of its
+    own, so that a history tells who knows of the refusal."""
+    history = record.history.with_dot(actor, counter, forgotten_up_to)
+    gone = {**record.operations, operation: VOID}
+    return _bounded(history, record.floor, gone, record.values, window)
+
+
+def fate(record: Record, operation: OperationId) -> int | None:
+    """OVERWRITTEN, VOID, 0 for a live value, or None if the record knows nothing of it."""
+    if any(value.operation == operation for value in record.values):
+        return 0
+    return record.operations.get(operation)
+
+
+def forgotten(record: Record, operation: OperationId) -> bool:
+    """Whether the operation, if it was ever applied here, may have been forgotten since."""
+    return operation_stamp(operation) <= record.floor
+
+
+def context_after(record: Record, seen: History, own: Dot) -> History:
+    """The context of a writer who had `seen` that much and whose dot `own` is in `record`: all
+    of the record's history but the dots of siblings that it never saw."""
+    unseen = [
+        Dot(value.actor, value.counter)
+        for value in record.values
+        if value[:2] != own and not seen.covers(value.actor, value.counter)
+    ]
+    return record.history.without(unseen)
+
+
+def operation_id(stamp: int, session: int, sequence: int) -> OperationId:
+    """The 20 bytes that name one operation, sorted by stamp."""
+    return OperationId(_OPERATION.pack(stamp, session, sequence))
+
+
+def operation_stamp(operation: OperationId) -> int:
+    """The stamp of the first attempt."""
+    return int.from_bytes(operation[:8], "big")
+
+
+_OPERATION = struct.Struct(">QQI")
+
+
+def _survivors(one: Record, other: Record) -> list[Value]:
+    """Values that each side either holds or has never seen."""
+    both = set(one.values).intersection(other.values)
+    covered_by_one, covered_by_other = one.history.covers, other.history.covers
+    return [
+        value
+        for value in one.values
+        if value in both or not covered_by_other(value.actor, value.counter)
+    ] + [
+        value
+        for value in other.values
+        if value not in both and not covered_by_one(value.actor, value.counter)
+    ]
+
+
+def _resolved(values: Iterable[Value], rule: ConflictRule) -> tuple[Value, ...]:
+    """One value per operation, the earliest; under `lww` the one with the highest stamp."""
+    earliest: dict[OperationId, Value] = {}
+    for value in values:
+        mine = earliest.get(value.operation)
+        if mine is None or _age(value) < _age(mine):
+            earliest[value.operation] = value
+    if rule == "lww" and earliest:
+        return (max(earliest.values(), key=_age),)
+    return tuple(sorted(earliest.values()))
+
+
+def _age(value: Value) -> tuple[int, Actor, int]:
+    return value.stamp, value.actor, value.counter
+
+
+def _joined_operations(
+    one: Mapping[OperationId, int], other: Mapping[OperationId, int]
+) -> dict[OperationId, int]:
+    """All ids of both; that it was applied is the stronger fact."""
+    joined = {**one, **other}
+    for operation, state in joined.items():
+        if state == VOID and one.get(operation) == OVERWRITTEN:
+            joined[operation] = OVERWRITTEN
+    return joined
+
+
+def _bounded(
+    history: History,
+    floor: int,
+    operations: Mapping[OperationId, int],
+    values: tuple[Value, ...],
+    window: Window,
+) -> Record:
+    """The record with its list of ids cut to the window, and the floor raised to the cut."""
+    excess = len(operations) - OPERATIONS_MIN
+    if excess <= 0:
+        return Record(history, floor, operations, values)
+    ordered = sorted(operations)
+    oldest = operation_stamp(ordered[-1]) - (window.retry_window_ms << LOGICAL_BITS)
+    cut = max(0, len(ordered) - window.operations_max)
+    while cut < excess and operation_stamp(ordered[cut]) < oldest:
+        cut += 1
+    if not cut:
+        return Record(history, floor, operations, values)
+    floor = max(floor, operation_stamp(ordered[cut - 1]))
+    return Record(history, floor, {key: operations[key] for key in ordered[cut:]}, values)
