@@ -142,6 +142,7 @@ class Code(IntEnum):
     WRONG_RING = 11
     CORRUPT_DATA = 12
     NOT_SERVING = 13
+    WRITE_TOO_OLD = 14
 
 
 class Failure(NamedTuple):
@@ -187,6 +188,7 @@ ERRORS: dict[Code, type[DynamoError]] = {
     Code.WRONG_RING: Unavailable,
     Code.CORRUPT_DATA: CorruptData,
     Code.NOT_SERVING: Unavailable,
+    Code.WRITE_TOO_OLD: Unavailable,
 }
 
 GRPC_STATUS: dict[Code, str] = {
@@ -203,5 +205,6 @@ GRPC_STATUS: dict[Code, str] = {
     Code.WRONG_RING: "ABORTED",
     Code.CORRUPT_DATA: "DATA_LOSS",
     Code.NOT_SERVING: "UNAVAILABLE",
+    Code.WRITE_TOO_OLD: "ABORTED",
 }
 """The status names of grpc, as words, so that this floor needs no grpc."""
