@@ -150,7 +150,9 @@ class NodeConfig:
             check_integer(f"{path}.{name}", getattr(self, name), 1, 65_535)
         for name in ("address", "host", "zone", "data"):
             if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{path}.{name}", f"{getattr(self, name)!r} must be text")
+                raise ConfigError(
+                    f"{path}.{name}", f"{getattr(self, name)!r} must be text; use quotes"
+                )
         if not isinstance(self.weight, int | float) or not 0 <= self.weight < 1e6:
             raise ConfigError(f"{path}.weight", f"{self.weight!r} must be a number from 0 to 1e6")
         check_choice(f"{path}.durability", self.durability, get_args(Durability))
@@ -241,7 +243,7 @@ class ClusterConfig:
     def _validate_nodes(self) -> None:
         if not self.nodes:
             raise ConfigError("nodes", "a cluster needs at least one node")
-        _check_unique("nodes", "name", (node.name for node in self.nodes))
+        _check_unique("name", ((f"nodes.{node.name}", node.name) for node in self.nodes))
         taken: dict[tuple[str, int], str] = {}
         for node in self.nodes:
             path = f"nodes.{node.name}"
@@ -263,8 +265,8 @@ class ClusterConfig:
                 )
 
     def _validate_tables(self) -> None:
-        _check_unique("tables", "name", (table.name for table in self.tables))
-        _check_unique("tables", "id", (table.id for table in self.tables))
+        _check_unique("name", ((f"tables.{table.name}", table.name) for table in self.tables))
+        _check_unique("id", ((f"tables.{table.name}.id", table.id) for table in self.tables))
         able = sum(node.weight > 0 for node in self.nodes)
         for table in self.tables:
             path = f"tables.{table.name}"
@@ -311,9 +313,9 @@ def check_cluster_id(id: object) -> None:
         )
 
 
-def _check_unique(path: str, what: str, values: Iterable[object]) -> None:
+def _check_unique(what: str, values: Iterable[tuple[str, object]]) -> None:
     seen: set[object] = set()
-    for value in values:
+    for path, value in values:
         if value in seen:
-            raise ConfigError(path, f"two have the {what} {value}; each must have its own")
+            raise ConfigError(path, f"another has the {what} {value}; each must have its own")
         seen.add(value)
