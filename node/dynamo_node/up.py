@@ -1,0 +1,74 @@
+"""`dynamo-node up`: a whole cluster on this machine, each node a process of its own."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from dynamo.config import ClusterConfig, NodeConfig
+from dynamo_node.announcer import Announcer
+from dynamo_node.cluster_directory import ClusterDirectory
+from dynamo_node.ports import require_free
+from dynamo_node.restarts import Restarts
+from dynamo_node.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """What the command line said."""
+
+    config: ClusterConfig
+    data: Path
+    ready_file: Path | None = None
+    restart: bool = True
+
+
+def up(options: UpOptions) -> int:
+    """Run the cluster until a signal; the exit status. Raises ConfigError, CannotStart."""
+    directory = ClusterDirectory(options.data)
+    with directory.lock():
+        require_free(options.config.nodes)
+        config = directory.adopt(options.config)
+        announcer = Announcer(config, directory, options.ready_file)
+        announcer.prepare()
+        try:
+            return asyncio.run(_supervise(config, directory, announcer, options.restart))
+        finally:
+            announcer.withdraw()
+
+
+async def _supervise(
+    config: ClusterConfig, directory: ClusterDirectory, announcer: Announcer, restart: bool
+) -> int:
+    supervisor = Supervisor(
+        config.nodes,
+        partial(_command, directory, sys.stderr.isatty()),
+        announcer,
+        (lambda: Restarts(Random())) if restart else None,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, _stop, supervisor, announcer)
+    return await supervisor.run()
+
+
+def _stop(supervisor: Supervisor, announcer: Announcer) -> None:
+    announcer.withdraw()
+    announcer.say("stopping; again to kill" if not supervisor.is_stopping else "killing")
+    supervisor.stop()
+
+
+def _command(
+    directory: ClusterDirectory, pretty: bool, node: NodeConfig, lifeline_fd: int
+) -> Sequence[str]:
+    """How a node is started."""
+    return [
+        *(sys.executable, "-m", "dynamo_node", "run"),
+        *("--config", str(directory.config_file), "--name", node.name),
+        *("--lifeline-fd", str(lifeline_fd), "--log-format", "text" if pretty else "json"),
+        *(("--bootstrap",) if directory.is_founder(node.name) else ()),
+    ]
