@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from dynamo.types import Instant
 
 Event = TypeVar("Event", contravariant=True)
-Effect = TypeVar("Effect", covariant=True)
+Effect = TypeVar("Effect")
 
 
 class Machine(Protocol[Event, Effect]):

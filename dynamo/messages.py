@@ -10,6 +10,7 @@ meets a shape that it does not expect. Adding a field or a kind is a new protoco
                      ReplicaStored, ReplicaMerged, ReplicaRecord, ReplicaSame, ReplicaRefused
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from dynamo.errors import Code, Failure, ProtocolViolation
@@ -179,10 +180,12 @@ class StatusIs(NamedTuple):
 
 
 class ReplicaStored(NamedTuple):
-    """These records are durable here, byte for byte. All of one log group in one message."""
+    """These records are durable here, byte for byte. All of one log group in one message;
+    `whole` unless this replica is rebuilding their partitions."""
 
     kind: int
     ids: tuple[int, ...]
+    whole: bool
 
 
 class ReplicaMerged(NamedTuple):
@@ -259,7 +262,10 @@ def failed(request: int, failure: Failure) -> Failed:
 
 def failure_of(message: Failed) -> Failure:
     """The inverse of `failed`; a code of a later version is an unavailability."""
-    code = Code(message.code) if message.code in Code else Code.NOT_SERVING
+    try:
+        code = Code(message.code)
+    except ValueError:
+        code = Code.NOT_SERVING
     return Failure(code, *message[3:])
 
 
@@ -280,7 +286,7 @@ _KINDS: dict[int, tuple[type[Message], tuple[Any, ...]]] = {
     OUTCOME_DONE: (OutcomeDone, (int, int, str)),
     CLUSTER_IS: (ClusterIs, (int, int, tuple, tuple, tuple, dict, int)),
     STATUS_IS: (StatusIs, (int, int, dict)),
-    REPLICA_STORED: (ReplicaStored, (int, tuple)),
+    REPLICA_STORED: (ReplicaStored, (int, tuple, bool)),
     REPLICA_MERGED: (ReplicaMerged, (int, int, bytes)),
     REPLICA_SAME: (ReplicaSame, (int, int)),
     REPLICA_RECORD: (ReplicaRecord, (int, int, _BYTES_OR_NONE)),
@@ -297,7 +303,43 @@ def parse(raw: tuple[Any, ...]) -> Message:
         raise ProtocolViolation(f"no message is of kind {raw[:1]!r}") from error
     if len(raw) != len(types) or not all(map(isinstance, raw, types)):
         raise ProtocolViolation(f"malformed {make.__name__}")
+    check = _CHECKS.get(raw[0])
+    if check is not None and not check(raw):
+        raise ProtocolViolation(f"malformed {make.__name__}")
     return make._make(raw)
+
+
+ITEM_KEY_BYTES_MIN = 8
+
+
+def _holds_key(raw: tuple[Any, ...]) -> bool:
+    return len(raw[2]) >= ITEM_KEY_BYTES_MIN
+
+
+def _holds_ids(raw: tuple[Any, ...]) -> bool:
+    return all(type(id) is int for id in raw[1])
+
+
+def _holds_items(raw: tuple[Any, ...]) -> bool:
+    return all(
+        type(item) is tuple
+        and len(item) == 2
+        and type(item[0]) is bytes
+        and type(item[1]) is bytes
+        and len(item[0]) >= ITEM_KEY_BYTES_MIN
+        for item in raw[2]
+    )
+
+
+_CHECKS: dict[int, Callable[[tuple[Any, ...]], bool]] = {
+    ASK_REPAIR: lambda raw: len(raw[1]) >= ITEM_KEY_BYTES_MIN,
+    REPLICA_PUT: _holds_key,
+    REPLICA_GET: _holds_key,
+    REPLICA_SCAN: lambda raw: 0 <= raw[2] < 1 << 16,
+    REPLICA_STORED: _holds_ids,
+    REPLICA_PAGE: _holds_items,
+}
+"""What types alone do not say about the parts of a message."""
 
 
 class Received(NamedTuple):

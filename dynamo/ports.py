@@ -19,6 +19,9 @@ class RecordStore(Protocol):
     def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
         """Make `record` the newest; hand `token` back once it is durable."""
 
+    def put_meta(self, name: str, value: bytes, token: Hashable = None) -> None:
+        """Node state of a few bytes, in the same log and the same order as the records."""
+
     def scan(self, after: ItemKey, until: ItemKey, limit: int) -> list[tuple[ItemKey, bytes]]:
         """At most `limit` records with after < key < until, in key order."""
 

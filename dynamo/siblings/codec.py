@@ -31,7 +31,8 @@ def encode_record(record: Record) -> bytes:
     history, floor, operations, values = record
     gaps = history.gaps or None
     body = _pack((RECORD_FORMAT, history.vector, gaps, floor, operations, values))
-    return _digest(body)[:DIGEST_BYTES] + body
+    digest: bytes = _digest(body)[:DIGEST_BYTES]
+    return digest + body
 
 
 def decode_record(data: bytes) -> Record:
@@ -57,7 +58,7 @@ def verified(data: bytes) -> bool:
 
 def encode_context(table: TableId, history: History) -> bytes:
     """The opaque token that a read or a put returns."""
-    body = CONTEXT_FORMAT + _pack((table, history.vector, history.gaps or None))
+    body: bytes = CONTEXT_FORMAT + _pack((table, history.vector, history.gaps or None))
     return body + mmh3.mmh3_32_digest(body)
 
 

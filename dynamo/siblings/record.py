@@ -158,7 +158,7 @@ def forgotten(record: Record, operation: OperationId) -> bool:
     return operation_stamp(operation) <= record.floor
 
 
-def context_after(record: Record, seen: History, own: Dot) -> History:
+def context_after(record: Record, seen: History, own: Dot | None) -> History:
     """The context of a writer who had `seen` that much and whose dot `own` is in `record`: all
     of the record's history but the dots of siblings that it never saw."""
     unseen = [

@@ -1,0 +1,142 @@
+"""From a client's write and the coordinator's own record to the record that is shipped."""
+
+from typing import NamedTuple
+
+from dynamo.config import TableConfig
+from dynamo.coordination.scope import Scope
+from dynamo.errors import Code, CorruptData, Failure, InvalidContext
+from dynamo.history import Dot, History
+from dynamo.hlc import stamp_ms
+from dynamo.messages import Put
+from dynamo.siblings.codec import decode_context, decode_record, encode_context, encode_record
+from dynamo.siblings.record import (
+    NOTHING,
+    VOID,
+    Record,
+    Value,
+    context_after,
+    fate,
+    forgotten,
+    operation_stamp,
+    written,
+)
+from dynamo.types import ItemKey, PartitionId, Stamp
+
+OPERATION_BYTES = 20
+
+
+class Composed(NamedTuple):
+    """What is shipped, and what the client learns once W replicas have it."""
+
+    data: bytes
+    context: bytes
+    stamp: Stamp
+    gaps: int
+    """The largest number of gaps of one actor."""
+
+
+def refusal(scope: Scope, request: Put, wall_ms: int) -> Failure | None:
+    """Why this request can change nothing, before looking at the item."""
+    failure = scope.refusal(request.table, request.key, request.sort_key, request.w)
+    if failure is not None:
+        return failure
+    size = len(request.payload or b"")
+    most = scope.tables[request.table].value_bytes_max or scope.limits.value_bytes_max
+    if size > most:
+        return Failure(Code.VALUE_TOO_LARGE, f"the value has {size} bytes, at most {most}")
+    if len(request.operation) != OPERATION_BYTES:
+        return Failure(Code.INVALID_REQUEST, f"an operation id has {OPERATION_BYTES} bytes")
+    ahead = stamp_ms(operation_stamp(request.operation)) - wall_ms
+    if ahead > scope.timing.skew_ms_max:
+        return Failure(Code.INVALID_REQUEST, f"the operation's stamp is {ahead} ms ahead of here")
+    if request.payload is not None and (cause := scope.store.refusal()) is not None:
+        return Failure(Code.OVERLOADED, f"this node takes no writes: {cause}", retry_after_ms=100)
+    return None
+
+
+def composed(
+    scope: Scope, request: Put, partition: PartitionId, key: ItemKey, wall_ms: int
+) -> Composed | Failure:
+    """The item under a new dot, or as it is if the operation is already in it (a retry)."""
+    try:
+        seen = decode_context(request.table, request.context)
+        data = scope.store.get(key)
+        record = NOTHING if data is None else decode_record(data)
+    except InvalidContext as error:
+        return Failure(Code.INVALID_CONTEXT, str(error))
+    except CorruptData as error:
+        return Failure(Code.CORRUPT_DATA, str(error))
+    if seen.vector.get(scope.identity.actor, 0) > scope.identity.issued(partition):
+        return Failure(Code.INVALID_CONTEXT, "the context covers writes that were never made")
+    state = fate(record, request.operation)
+    if state is None and not forgotten(record, request.operation):
+        return _written(scope, request, partition, record, seen, wall_ms)
+    if data is None or state is None or state == VOID:
+        return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
+    return _composed(request, record, seen, _dot_of(record, request), data)
+
+
+def _written(
+    scope: Scope,
+    request: Put,
+    partition: PartitionId,
+    record: Record,
+    seen: History,
+    wall_ms: int,
+) -> Composed | Failure:
+    """The record after the write, within the limits."""
+    table, identity = scope.tables[request.table], scope.identity
+    stamp = _stamp(scope, request, record, wall_ms)
+    dot = identity.next_dot(partition)
+    value = Value(dot.actor, dot.counter, stamp, request.operation, request.payload)
+    after = written(
+        record, seen, value, table.conflict_rule, scope.window, identity.forgotten_up_to
+    )
+    failure = _excess(scope, table, after, record)
+    if failure is not None:
+        return failure
+    data = encode_record(after)
+    if request.payload is not None and len(data) > scope.limits.record_bytes_max:
+        return Failure(
+            Code.VALUE_TOO_LARGE,
+            f"the item with all its siblings would have {len(data)} bytes, "
+            f"at most {scope.limits.record_bytes_max}",
+        )
+    return _composed(request, after, seen, dot, data)
+
+
+def _composed(
+    request: Put, record: Record, seen: History, own: Dot | None, data: bytes
+) -> Composed:
+    context = encode_context(request.table, context_after(record, seen, own))
+    stamp = max((value.stamp for value in record.values), default=0)
+    gaps = max(map(len, record.history.gaps.values()), default=0)
+    return Composed(data, context, Stamp(stamp), gaps)
+
+
+def _stamp(scope: Scope, request: Put, record: Record, wall_ms: int) -> Stamp:
+    """Above the client's own stamps and above all that is overwritten (causality first)."""
+    first = operation_stamp(request.operation)
+    scope.clock.observe(first, wall_ms)
+    above = max((value.stamp for value in record.values), default=0)
+    return scope.clock.next(wall_ms, above)
+
+
+def _excess(scope: Scope, table: TableConfig, after: Record, before: Record) -> Failure | None:
+    """A limit on siblings refuses the write that adds one, never a merge or a delete."""
+    most = table.siblings_max or scope.limits.siblings_max
+    if len(after.values) > max(most, len(before.values)):
+        return Failure(
+            Code.TOO_MANY_SIBLINGS,
+            f"the item has {len(before.values)} siblings, at most {most}; "
+            "read it, merge them, and write with the context",
+        )
+    return None
+
+
+def _dot_of(record: Record, request: Put) -> Dot | None:
+    """The live dot of the request's operation."""
+    for value in record.values:
+        if value.operation == request.operation:
+            return Dot(value.actor, value.counter)
+    return None

@@ -1,0 +1,45 @@
+"""What coordination machines ask of the kernel beside effects, and how answers find them.
+
+Requests to replicas carry an id whose lowest bits name the machine that waits for the answer.
+"""
+
+from typing import NamedTuple
+
+from dynamo.messages import Effect
+from dynamo.types import ItemKey
+
+PUTS, GETS, OUTCOMES, REPAIRS = range(4)
+TAG_BITS = 2
+TAG_MASK = (1 << TAG_BITS) - 1
+
+TIMER_GRAIN_MS = 5.0
+
+
+class NeedsRepair(NamedTuple):
+    """The owners of this item differ."""
+
+    key: ItemKey
+
+
+class AllAgree(NamedTuple):
+    """Every owner holds exactly this record durably, so its gaps may be closed."""
+
+    key: ItemKey
+    record: bytes
+
+
+Decision = Effect | NeedsRepair | AllAgree
+
+
+class Ids:
+    """Request ids of one machine."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self, tag: int) -> None:
+        self._last = tag
+
+    def next(self) -> int:
+        """An id that no request of this node has had."""
+        self._last += 1 << TAG_BITS
+        return self._last

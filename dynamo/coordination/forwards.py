@@ -1,0 +1,106 @@
+"""Requests for items of which this node holds no copy go to an owner, and the answer comes back.
+
+Clients that know the ring never need it; a gRPC client may ask any node. Bounded in number and in
+time: a lost owner or a late answer ends the request as `unknown` for a write.
+"""
+
+from typing import NamedTuple
+
+from dynamo.coordination.decisions import TIMER_GRAIN_MS
+from dynamo.coordination.scope import Scope
+from dynamo.errors import Code, Failure
+from dynamo.messages import (
+    AskOutcome,
+    Effect,
+    Failed,
+    Get,
+    GetDone,
+    OutcomeDone,
+    Put,
+    PutDone,
+    Send,
+    Source,
+    failed,
+)
+from dynamo.timers import TimerWheel
+from dynamo.types import NodeId
+
+Answer = PutDone | GetDone | OutcomeDone | Failed
+
+GRACE_MS = 100
+"""An owner's own verdict is awaited a little beyond the request's deadline."""
+
+
+class _Forward(NamedTuple):
+    source: Source
+    request_id: int
+    owner: NodeId
+    write: bool
+
+
+class Forwards:
+    """Requests that an owner works on for this node."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._last = 0
+        self._open: dict[int, _Forward] = {}
+        self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
+
+    def begin(
+        self,
+        source: Source,
+        request: Put | Get | AskOutcome,
+        owners: tuple[NodeId, ...],
+        now_ms: float,
+    ) -> list[Effect]:
+        """Hand the request to the best linked owner."""
+        scope = self._scope
+        linked = scope.peers.by_preference(list(owners), now_ms)
+        if not linked or not isinstance(source, int):
+            causes = tuple((node, "unreachable") for node in owners)
+            failure = Failure(Code.NOT_SERVING, "no owner of the key is reachable", causes=causes)
+            return [Send(source, failed(request.id, failure))]
+        most = scope.config.node(scope.me).limits.forwards_max
+        if len(self._open) >= most:
+            full = Failure(Code.OVERLOADED, f"{most} requests are being forwarded")
+            return [Send(source, failed(request.id, full))]
+        self._last = id = self._last + 1
+        self._open[id] = _Forward(source, request.id, linked[0], isinstance(request, Put))
+        timeout_ms = request.deadline_ms or scope.timing.request_timeout_ms
+        self._timers.add(now_ms + timeout_ms + GRACE_MS, id)
+        scope.meters.forwards += 1
+        return [Send(linked[0], request._replace(id=id))]
+
+    def answer(self, node: NodeId, answer: Answer) -> list[Effect]:
+        """The owner's answer goes back under the client's own request id."""
+        id = answer.id
+        forward = self._open.get(id)
+        if forward is None or forward.owner != node:
+            return []
+        del self._open[id]
+        return [Send(forward.source, answer._replace(id=forward.request_id))]
+
+    def lost(self, node: NodeId) -> list[Effect]:
+        """The link to an owner is gone."""
+        gone = [id for id, forward in self._open.items() if forward.owner == node]
+        return [made for id in gone for made in self._fail(id, Code.NOT_SERVING)]
+
+    def expire(self, now_ms: float) -> list[Effect]:
+        """Give up where the time is over."""
+        due = [id for id in self._timers.due(now_ms) if id in self._open]
+        return [made for id in due for made in self._fail(id, Code.DEADLINE_EXCEEDED)]
+
+    def deadline(self) -> float | None:
+        """When `expire` has something to do."""
+        return self._timers.deadline()
+
+    def in_flight(self) -> int:
+        """Requests that wait for an owner."""
+        return len(self._open)
+
+    def _fail(self, id: int, code: Code) -> list[Effect]:
+        forward = self._open.pop(id)
+        causes = ((forward.owner, "link lost or no answer in time"),)
+        failure = Failure(code, "the owner did not answer", causes=causes, unknown=forward.write)
+        return [Send(forward.source, failed(forward.request_id, failure))]

@@ -1,0 +1,39 @@
+"""Who writes: a node's name, the life of its disk, and the dots it issues (never twice)."""
+
+from dynamo.history import Dot
+from dynamo.types import Actor, NodeId, PartitionId
+
+EPOCH_BITS = 32
+"""A counter is epoch << 32 | count; the epoch rises at every start, so no dot returns."""
+
+
+class Identity:
+    """A node's name and life, and its dots.
+
+    A dot's counter belongs to (node, incarnation, partition). It starts each epoch (each start of
+    the daemon, numbered durably before serving) above all earlier ones, so nothing is written to
+    issue one. `forgotten_up_to` is the counter at which the newest unclean start began: dots below
+    may have been shipped and forgotten (dynamo.history).
+    """
+
+    __slots__ = ("_counters", "actor", "epoch", "forgotten_up_to", "node")
+
+    def __init__(
+        self, node: NodeId, incarnation: str, epoch: int, unclean_epoch: int, partitions: int
+    ) -> None:
+        assert 0 <= unclean_epoch <= epoch, "an unclean start is one of the starts"
+        self.node = node
+        self.actor = Actor(f"{node}/{incarnation}")
+        self.epoch = epoch
+        self.forgotten_up_to = unclean_epoch << EPOCH_BITS
+        self._counters = [epoch << EPOCH_BITS] * partitions
+
+    def next_dot(self, partition: PartitionId) -> Dot:
+        """A dot that was never issued before."""
+        counter = self._counters[partition] + 1
+        self._counters[partition] = counter
+        return Dot(self.actor, counter)
+
+    def issued(self, partition: PartitionId) -> int:
+        """The highest counter issued so far in the partition."""
+        return self._counters[partition]

@@ -1,0 +1,206 @@
+"""What became of an operation whose answer was lost (promise P8).
+
+    read all N owners
+      one has it         -> ship the join, `applied` once W hold it durably
+      all N, none has it -> fence: all N promise never to apply it, then `not applied`
+      otherwise          -> `unknown`; ask again when the owners are back
+
+The fence is an entry in each owner's list of operations. A write that is still on its way finds it
+and is dropped, so that the answer stays true.
+"""
+
+from dynamo.coordination.decisions import OUTCOMES, TIMER_GRAIN_MS, Decision, Ids
+from dynamo.coordination.reading import Read
+from dynamo.coordination.scope import Scope
+from dynamo.errors import CorruptData
+from dynamo.messages import (
+    OUTCOME_DONE,
+    REPLICA_GET,
+    REPLICA_PUT,
+    AskOutcome,
+    Broadcast,
+    OutcomeDone,
+    ReplicaGet,
+    ReplicaPut,
+    Send,
+    Source,
+    failed,
+)
+from dynamo.siblings.codec import decode_record, encode_record
+from dynamo.siblings.record import OVERWRITTEN, VOID, Record, fate, forgotten, voided
+from dynamo.timers import TimerWheel
+from dynamo.types import Instant, ItemKey, NodeId, PartitionId
+
+APPLIED, NOT_APPLIED, UNKNOWN = "applied", "not applied", "unknown"
+
+
+class _Inquiry:
+    """One question in flight: first a read, then the shipping of what must hold."""
+
+    __slots__ = (
+        "key",
+        "needed",
+        "owners",
+        "partition",
+        "pending",
+        "read",
+        "request",
+        "source",
+        "verdict",
+    )
+
+    def __init__(
+        self,
+        source: Source,
+        request: AskOutcome,
+        partition: PartitionId,
+        key: ItemKey,
+        owners: tuple[NodeId, ...],
+    ) -> None:
+        self.source, self.request, self.key, self.owners = source, request, key, owners
+        self.partition = partition
+        self.read = Read(len(owners))
+        self.verdict = ""
+        self.needed = 0
+        self.pending: list[NodeId] = []
+
+
+class Outcomes:
+    """All questions about operations that this node answers."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._ids = Ids(OUTCOMES)
+        self._open: dict[int, _Inquiry] = {}
+        self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
+
+    def begin(
+        self, source: Source, request: AskOutcome, now: Instant, ready: bool
+    ) -> list[Decision]:
+        """A client asks."""
+        scope = self._scope
+        failure = scope.refusal(request.table, request.key, request.sort_key, 0)
+        failure = failure or scope.gate.enter(source)
+        if failure is not None:
+            return [Send(source, failed(request.id, failure))]
+        partition, key = scope.place(request.table, request.key, request.sort_key)
+        owners = scope.owners(partition, scope.tables[request.table])
+        inquiry = _Inquiry(source, request, partition, key, owners)
+        id = self._ids.next()
+        self._open[id] = inquiry
+        timeout_ms = request.deadline_ms or scope.timing.request_timeout_ms
+        self._timers.add(now.monotonic_ms + timeout_ms, id)
+        peers = tuple(node for node in owners if node in scope.peers.up)
+        for node in peers:
+            inquiry.read.ask(node)
+        if scope.me in owners and ready:
+            inquiry.read.ask(scope.me)
+            self._read_here(inquiry)
+        asked: list[Decision] = [Broadcast(peers, ReplicaGet(REPLICA_GET, id, key, None))]
+        return asked + self._decided(id, inquiry)
+
+    def answer(self, node: NodeId, id: int, record: bytes | None) -> list[Decision]:
+        """An owner's record."""
+        inquiry = self._open.get(id)
+        if inquiry is None or inquiry.verdict:
+            return []
+        inquiry.read.answer(node, record)
+        return self._decided(id, inquiry)
+
+    def acknowledge(self, node: NodeId, id: int, record: bytes | None) -> list[Decision]:
+        """An owner holds durably what was shipped; `record` if it knew more."""
+        inquiry = self._open.get(id)
+        if inquiry is None or node not in inquiry.pending:
+            return []
+        inquiry.pending.remove(node)
+        inquiry.needed -= 1
+        if record is not None and self._was_applied(inquiry, record):
+            return self._close(id, UNKNOWN)
+        if inquiry.needed <= 0:
+            return self._close(id, inquiry.verdict)
+        return []
+
+    def refuse(self, node: NodeId, id: int) -> list[Decision]:
+        """An owner does not answer."""
+        inquiry = self._open.get(id)
+        if inquiry is None:
+            return []
+        if not inquiry.verdict:
+            inquiry.read.refuse(node, "refused")
+            return self._decided(id, inquiry)
+        if node in inquiry.pending:
+            inquiry.pending.remove(node)
+            if len(inquiry.pending) < inquiry.needed:
+                return self._close(id, UNKNOWN)
+        return []
+
+    def lost(self, node: NodeId) -> list[Decision]:
+        """The link to an owner is gone."""
+        return [made for id in list(self._open) for made in self.refuse(node, id)]
+
+    def expire(self, now_ms: float) -> list[Decision]:
+        """Answer `unknown` where the time is over."""
+        due = [id for id in self._timers.due(now_ms) if id in self._open]
+        return [made for id in due for made in self._close(id, UNKNOWN)]
+
+    def deadline(self) -> float | None:
+        """When `expire` has something to do."""
+        return self._timers.deadline()
+
+    def in_flight(self) -> int:
+        """Questions not yet answered."""
+        return len(self._open)
+
+    def _read_here(self, inquiry: _Inquiry) -> None:
+        try:
+            inquiry.read.answer(self._scope.me, self._scope.store.get(inquiry.key))
+        except CorruptData:
+            inquiry.read.refuse(self._scope.me, "corrupt data")
+
+    def _decided(self, id: int, inquiry: _Inquiry) -> list[Decision]:
+        """When every owner has answered or is lost: what is to be made true."""
+        read = inquiry.read
+        if read.pending:
+            return []
+        if not read.answers:
+            return self._close(id, UNKNOWN)
+        scope, operation = self._scope, inquiry.request.operation
+        table = scope.tables[inquiry.request.table]
+        try:
+            record, _ = read.merged(table.conflict_rule, scope.window)
+        except CorruptData:
+            return self._close(id, UNKNOWN)
+        state = fate(record, operation)
+        if state == VOID:
+            return self._close(id, NOT_APPLIED)
+        if state is not None:
+            return self._ship(id, inquiry, record, APPLIED, table.w)
+        if forgotten(record, operation) or not read.reached:
+            return self._close(id, UNKNOWN)
+        dot = scope.identity.next_dot(inquiry.partition)
+        forgotten_up_to = scope.identity.forgotten_up_to
+        fence = voided(record, operation, dot.actor, dot.counter, scope.window, forgotten_up_to)
+        return self._ship(id, inquiry, fence, NOT_APPLIED, len(inquiry.owners))
+
+    def _ship(
+        self, id: int, inquiry: _Inquiry, record: Record, verdict: str, needed: int
+    ) -> list[Decision]:
+        """Make the verdict durable; it is told once enough owners have it."""
+        scope = self._scope
+        inquiry.verdict, inquiry.needed = verdict, needed
+        inquiry.pending = [n for n in inquiry.owners if n in scope.peers.up or n == scope.me]
+        if len(inquiry.pending) < needed:
+            return self._close(id, UNKNOWN)
+        message = ReplicaPut(REPLICA_PUT, id, inquiry.key, encode_record(record))
+        return [Broadcast(tuple(inquiry.pending), message)]
+
+    def _was_applied(self, inquiry: _Inquiry, record: bytes) -> bool:
+        """Whether, against a verdict of `not applied`, an owner had seen it overwritten."""
+        known = fate(decode_record(record), inquiry.request.operation)
+        return inquiry.verdict == NOT_APPLIED and known in (0, OVERWRITTEN)
+
+    def _close(self, id: int, state: str) -> list[Decision]:
+        inquiry = self._open.pop(id)
+        self._scope.gate.leave(inquiry.source)
+        done = OutcomeDone(OUTCOME_DONE, inquiry.request.id, state)
+        return [Send(inquiry.source, done)]

@@ -1,0 +1,226 @@
+"""Coordination of puts and deletes (the paper's sections 4.5 and 5).
+
+    merge context and value into my record under a new dot
+      -> durable here and at the other owners, in parallel
+      -> answered at W acknowledgements, from distinct nodes
+      -> the rest go on; who turns out to know more is repaired, old gaps are closed
+
+What travels is the whole merged record, never a bare dot. Before anything is written a failure is
+`not applied`; after that it is `unknown`, and it is said as soon as success has become impossible.
+"""
+
+from dynamo.coordination.composing import Composed, composed, refusal
+from dynamo.coordination.decisions import (
+    PUTS,
+    TIMER_GRAIN_MS,
+    AllAgree,
+    Decision,
+    Ids,
+    NeedsRepair,
+)
+from dynamo.coordination.scope import Scope
+from dynamo.errors import Code, Failure
+from dynamo.messages import (
+    PUT_DONE,
+    REPLICA_PUT,
+    Broadcast,
+    Put,
+    PutDone,
+    ReplicaPut,
+    Send,
+    Source,
+    failed,
+)
+from dynamo.timers import TimerWheel
+from dynamo.types import Instant, ItemKey, NodeId
+
+GAPS_MAX = 2
+"""With so many gaps of one actor a record is made whole as soon as all owners agree on it."""
+SETTLING_MAX = 8192
+"""Answered puts that still wait for slow replicas; beyond, the oldest are no longer watched
+(their late acknowledgements are ignored, a read repairs what is missing)."""
+
+
+class _Put:
+    """One write in flight."""
+
+    __slots__ = (
+        "acknowledged",
+        "answered",
+        "asked",
+        "causes",
+        "composed",
+        "differs",
+        "key",
+        "needed",
+        "pending",
+        "request_id",
+        "source",
+        "started_ms",
+        "whole",
+    )
+
+    def __init__(
+        self,
+        source: Source,
+        request_id: int,
+        needed: int,
+        key: ItemKey,
+        composed: Composed,
+        now_ms: float,
+    ) -> None:
+        self.source, self.request_id, self.needed, self.key = source, request_id, needed, key
+        self.composed, self.started_ms = composed, now_ms
+        self.pending: list[NodeId] = []
+        self.causes: list[tuple[str, str]] = []
+        self.asked = self.acknowledged = 0
+        self.answered = self.differs = False
+        self.whole = True
+
+
+class Puts:
+    """All writes this node coordinates."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._ids = Ids(PUTS)
+        self._open: dict[int, _Put] = {}
+        self._settling: dict[int, _Put] = {}
+        self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
+
+    def begin(self, source: Source, request: Put, now: Instant) -> list[Decision]:
+        """A client's write arrives at this owner."""
+        failure = refusal(self._scope, request, now.wall_ms)
+        begun = failure or self._begun(source, request, now)
+        if isinstance(begun, Failure):
+            self._scope.meters.put_failed.observe(0.0)
+            return [Send(source, failed(request.id, begun))]
+        return self._ship(begun, request, now.monotonic_ms)
+
+    def acknowledge(
+        self, node: NodeId, id: int, now_ms: float, alike: bool = True, whole: bool = True
+    ) -> list[Decision]:
+        """A replica has the record durably. `alike`: it holds exactly these bytes; `whole`: it
+        is not rebuilding, so that it holds all it ever acknowledged."""
+        put = self._open.get(id) or self._settling.get(id)
+        if put is None or node not in put.pending:
+            return []
+        put.pending.remove(node)
+        put.acknowledged += 1
+        put.differs |= not alike
+        put.whole &= whole
+        if put.acknowledged == put.needed and not put.answered:
+            return self._answer(id, put, now_ms)
+        return [] if put.pending or not put.answered else self._settle(id, put)
+
+    def refuse(self, node: NodeId, id: int, cause: str, now_ms: float) -> list[Decision]:
+        """A replica will not acknowledge."""
+        put = self._open.get(id) or self._settling.get(id)
+        if put is None or node not in put.pending:
+            return []
+        put.pending.remove(node)
+        put.causes.append((node, cause))
+        if put.answered:
+            return [] if put.pending else self._settle(id, put)
+        if put.acknowledged + len(put.pending) >= put.needed:
+            return []
+        return self._fail(id, put, Code.QUORUM_NOT_REACHED, now_ms)
+
+    def lost(self, node: NodeId, cause: str, now_ms: float) -> list[Decision]:
+        """The link to a replica is gone; nothing pending there will be acknowledged."""
+        waiting = [id for id, put in (self._open | self._settling).items() if node in put.pending]
+        return [made for id in waiting for made in self.refuse(node, id, cause, now_ms)]
+
+    def expire(self, now_ms: float) -> list[Decision]:
+        """Give up on writes whose time is over."""
+        decisions: list[Decision] = []
+        for id in self._timers.due(now_ms):
+            if (put := self._open.get(id)) is not None:
+                decisions += self._fail(id, put, Code.DEADLINE_EXCEEDED, now_ms)
+            self._settling.pop(id, None)
+        return decisions
+
+    def deadline(self) -> float | None:
+        """When `expire` has something to do."""
+        return self._timers.deadline()
+
+    def in_flight(self) -> int:
+        """Writes not yet answered."""
+        return len(self._open)
+
+    def validate(self) -> None:
+        """Assert that no write waits without reason."""
+        for put in self._open.values():
+            assert not put.answered, "an answered put is still open"
+            assert put.acknowledged < put.needed, "a put at W acknowledgements was not answered"
+            assert put.acknowledged + len(put.pending) >= put.needed, "a lost put was not failed"
+        assert len(self._settling) <= SETTLING_MAX, "too many answered puts are watched"
+
+    def _begun(self, source: Source, request: Put, now: Instant) -> _Put | Failure:
+        """The write composed and let in, or why it is not applied."""
+        scope = self._scope
+        table = scope.tables[request.table]
+        partition, key = scope.place(request.table, request.key, request.sort_key)
+        owners, up, me = scope.owners(partition, table), scope.peers.up, scope.me
+        absent = [node for node in owners if node not in up and node != me]
+        needed, present = request.w or table.w, len(owners) - len(absent)
+        if present < needed:
+            causes = tuple((node, "unreachable") for node in absent)
+            return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, present, causes)
+        made = composed(scope, request, partition, key, now.wall_ms)
+        if isinstance(made, Failure):
+            return made
+        if (full := scope.gate.enter(source)) is not None:
+            return full
+        put = _Put(source, request.id, needed, key, made, now.monotonic_ms)
+        put.pending = [node for node in owners if node in up or node == me]
+        put.asked = present
+        put.causes = [(node, "unreachable") for node in absent]
+        return put
+
+    def _ship(self, put: _Put, request: Put, now_ms: float) -> list[Decision]:
+        """Write here and send to the other owners at once."""
+        scope = self._scope
+        id = self._ids.next()
+        self._open[id] = put
+        timeout_ms = request.deadline_ms or scope.timing.request_timeout_ms
+        self._timers.add(now_ms + timeout_ms, id)
+        data = put.composed.data
+        scope.store.put(put.key, data, id)
+        others = tuple(node for node in put.pending if node != scope.me)
+        if not others:
+            return []
+        return [Broadcast(others, ReplicaPut(REPLICA_PUT, id, put.key, data))]
+
+    def _answer(self, id: int, put: _Put, now_ms: float) -> list[Decision]:
+        """W replicas have it: tell the client, and go on watching the rest."""
+        put.answered = True
+        del self._open[id]
+        self._scope.gate.leave(put.source)
+        self._scope.meters.put_ok.observe(now_ms - put.started_ms)
+        done = PutDone(PUT_DONE, put.request_id, put.composed.context, put.composed.stamp)
+        decisions: list[Decision] = [Send(put.source, done)]
+        if not put.pending:
+            return decisions + self._settle(id, put)
+        if len(self._settling) >= SETTLING_MAX:
+            del self._settling[next(iter(self._settling))]
+        self._settling[id] = put
+        return decisions
+
+    def _fail(self, id: int, put: _Put, code: Code, now_ms: float) -> list[Decision]:
+        """W can no longer be reached, or the time is over; replicas may hold the write."""
+        del self._open[id]
+        self._scope.gate.leave(put.source)
+        self._scope.meters.put_unknown.observe(now_ms - put.started_ms)
+        causes = (*put.causes, *((node, "no answer in time") for node in put.pending))
+        failure = Failure(code, "", put.needed, put.acknowledged, put.asked, causes, unknown=True)
+        return [Send(put.source, failed(put.request_id, failure)), NeedsRepair(put.key)]
+
+    def _settle(self, id: int, put: _Put) -> list[Decision]:
+        """Every replica has answered or is lost: repair a difference, close old gaps."""
+        self._settling.pop(id, None)
+        if put.differs:
+            return [NeedsRepair(put.key)]
+        if put.composed.gaps >= GAPS_MAX and put.whole and not put.causes:
+            return [AllAgree(put.key, put.composed.data)]
+        return []

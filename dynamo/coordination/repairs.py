@@ -1,0 +1,128 @@
+"""Read repair: after a reply, bring the owners of one item together again (section 5).
+
+    difference seen -> wait a little (late writes arrive by themselves) -> read every linked owner
+      -> still different? -> send the join to those that are behind
+
+Comparing again before repairing is what keeps repair from being louder than the operations that
+cause it (riak_kv#1771). Bounded: at most `repairs_queued_max` items wait, each once; more are
+dropped, and the next read finds the difference again.
+"""
+
+from dynamo.coordination.decisions import REPAIRS, Decision, Ids
+from dynamo.coordination.reading import Read
+from dynamo.coordination.scope import Scope
+from dynamo.errors import CorruptData
+from dynamo.keys import partition_of_key, table_of_key
+from dynamo.messages import REPLICA_GET, REPLICA_PUT, Broadcast, ReplicaGet, ReplicaPut
+from dynamo.siblings.codec import encode_record
+from dynamo.timers import TimerWheel
+from dynamo.types import ItemKey, NodeId
+
+RUNNING_MAX = 64
+"""Repairs that read at once; the others wait their turn."""
+
+
+class Repairs:
+    """Items whose owners were seen to differ."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._ids = Ids(REPAIRS)
+        self._waiting: dict[ItemKey, float] = {}
+        self._running: dict[int, tuple[ItemKey, Read]] = {}
+        self._timers: TimerWheel[int] = TimerWheel(20.0)
+
+    def request(self, key: ItemKey, now_ms: float) -> None:
+        """Repair this item soon, unless it is queued already or the queue is full."""
+        if key in self._waiting:
+            return
+        if len(self._waiting) >= self._scope.config.node(self._scope.me).limits.repairs_queued_max:
+            self._scope.meters.repairs_dropped += 1
+            return
+        self._waiting[key] = now_ms + self._scope.timing.repair_delay_ms
+        self._timers.add(self._waiting[key], 0)
+
+    def answer(self, node: NodeId, id: int, record: bytes | None) -> list[Decision]:
+        """An owner's record."""
+        running = self._running.get(id)
+        if running is None:
+            return []
+        running[1].answer(node, record)
+        return self._finished(id)
+
+    def refuse(self, node: NodeId, id: int) -> list[Decision]:
+        """An owner does not answer; repair the others."""
+        running = self._running.get(id)
+        if running is None:
+            return []
+        running[1].refuse(node, "refused")
+        return self._finished(id)
+
+    def lost(self, node: NodeId) -> list[Decision]:
+        """The link to an owner is gone."""
+        waiting = [id for id, (_, read) in self._running.items() if node in read.pending]
+        return [made for id in waiting for made in self.refuse(node, id)]
+
+    def expire(self, now_ms: float) -> list[Decision]:
+        """Start the repairs that are due, drop those without answers."""
+        decisions: list[Decision] = []
+        for id in self._timers.due(now_ms):
+            self._running.pop(id, None)
+        for key, due_ms in list(self._waiting.items()):
+            if due_ms > now_ms or len(self._running) >= RUNNING_MAX:
+                break
+            del self._waiting[key]
+            decisions += self._start(key, now_ms)
+        if self._waiting:
+            self._timers.add(max(now_ms, next(iter(self._waiting.values()))), 0)
+        return decisions
+
+    def deadline(self) -> float | None:
+        """When `expire` has something to do."""
+        return self._timers.deadline()
+
+    def queued(self) -> int:
+        """Items waiting for their repair."""
+        return len(self._waiting)
+
+    def _start(self, key: ItemKey, now_ms: float) -> list[Decision]:
+        scope = self._scope
+        table = scope.tables[table_of_key(key)]
+        owners = scope.owners(partition_of_key(key), table)
+        peers = tuple(node for node in owners if node in scope.peers.up)
+        id = self._ids.next()
+        read = Read(len(owners))
+        for node in peers:
+            read.ask(node)
+        if scope.me in owners:
+            read.ask(scope.me)
+            self._read_here(read, key)
+        self._running[id] = (key, read)
+        self._timers.add(now_ms + scope.timing.request_timeout_ms, id)
+        return [Broadcast(peers, ReplicaGet(REPLICA_GET, id, key, None)), *self._finished(id)]
+
+    def _read_here(self, read: Read, key: ItemKey) -> None:
+        """This node's own answer; what is damaged here is as good as missing."""
+        try:
+            read.answer(self._scope.me, self._scope.store.get(key))
+        except CorruptData:
+            read.answer(self._scope.me, None)
+
+    def _finished(self, id: int) -> list[Decision]:
+        """When nobody is waited for: send the join to those behind."""
+        key, read = self._running[id]
+        if read.pending:
+            return []
+        del self._running[id]
+        if not read.answers:
+            return []
+        scope = self._scope
+        rule = scope.tables[table_of_key(key)].conflict_rule
+        try:
+            record, behind = read.merged(rule, scope.window)
+        except CorruptData:
+            return []
+        if not behind:
+            return []
+        scope.meters.read_repairs += 1
+        return [Broadcast(behind, ReplicaPut(REPLICA_PUT, id, key, encode_record(record)))]

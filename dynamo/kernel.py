@@ -1,0 +1,400 @@
+"""The kernel: one node's whole brain behind one door, `handle(event, now) -> effects`.
+
+    Received ──▶ parse ──▶ puts · gets · outcomes · forwards     (client requests)
+                      └──▶ replica                              (peers, reading clients)
+                      └──▶ puts · gets · outcomes · repairs · rebuild   (peers' answers, by id)
+    Persisted ─▶ own copy counted · peers acknowledged
+    PeerUp/Down ▶ who can be asked · what will not be answered
+    Tick ──────▶ deadlines, hedges, repairs, rebuild
+
+The machines meet only here. No event is refused for what a network may do; a peer that breaks the
+protocol is disconnected and nothing else happens.
+"""
+
+from dataclasses import astuple
+from typing import Any
+
+from dynamo.config import ClusterConfig
+from dynamo.coordination.decisions import (
+    GETS,
+    OUTCOMES,
+    PUTS,
+    REPAIRS,
+    TAG_MASK,
+    AllAgree,
+    Decision,
+    Ids,
+    NeedsRepair,
+)
+from dynamo.coordination.forwards import Forwards
+from dynamo.coordination.gate import Gate
+from dynamo.coordination.gets import Gets
+from dynamo.coordination.identity import Identity
+from dynamo.coordination.outcomes import Outcomes
+from dynamo.coordination.peers import Peers
+from dynamo.coordination.puts import Puts
+from dynamo.coordination.repairs import Repairs
+from dynamo.coordination.scope import Scope
+from dynamo.errors import Code, Failure, ProtocolViolation
+from dynamo.keys import partition_of_key, table_of_key
+from dynamo.messages import (
+    CLUSTER_IS,
+    STATUS_IS,
+    AskCluster,
+    AskOutcome,
+    AskRepair,
+    AskStatus,
+    Broadcast,
+    ClientGone,
+    ClusterIs,
+    Disconnect,
+    Effect,
+    Event,
+    Failed,
+    Get,
+    GetDone,
+    Message,
+    OutcomeDone,
+    PeerDown,
+    PeerUp,
+    Persisted,
+    Put,
+    PutDone,
+    Received,
+    ReplicaGet,
+    ReplicaMerged,
+    ReplicaPage,
+    ReplicaPut,
+    ReplicaRecord,
+    ReplicaRefused,
+    ReplicaSame,
+    ReplicaScan,
+    ReplicaStored,
+    Send,
+    Source,
+    StatusIs,
+    Tick,
+    failed,
+    parse,
+)
+from dynamo.meters import Meters
+from dynamo.ports import RecordStore
+from dynamo.repair.rebuild import MISSING, Rebuild, Rebuilt, encode_partitions
+from dynamo.replica.replica import Ack, Replica
+from dynamo.ring.ring import Ring
+from dynamo.types import Instant, NodeId, PartitionId
+
+
+class Kernel:
+    """One node, without its clocks, threads, sockets and files."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        ring: Ring,
+        identity: Identity,
+        store: RecordStore,
+        meters: Meters,
+        missing: frozenset[PartitionId] = frozenset(),
+    ) -> None:
+        """`missing`: partitions that a lost disk took along; they are rebuilt before they count."""
+        limits, timing = config.node(identity.node).limits, config.timing
+        peers = Peers(timing.hedge_delay_ms_min, timing.hedge_delay_ms_max, timing.hedge_budget)
+        gate = Gate(limits.operations_in_flight_max, limits.operations_per_client_max)
+        self._scope = scope = Scope(config, ring, identity, store, peers, gate, meters)
+        self._me = identity.node
+        self._mine = frozenset(ring.primaries_of(identity.node, ring.n_max))
+        self._puts, self._gets, self._outcomes = Puts(scope), Gets(scope), Outcomes(scope)
+        self._repairs, self._forwards = Repairs(scope), Forwards(scope)
+        self._rebuild = Rebuild(self._me, ring, config.tables, missing, Ids(0).next)
+        self._replica = Replica(store, scope.tables, scope.window, self._ready, meters)
+        self._effects: list[Effect] = []
+        self._handlers = self._table_of_handlers()
+
+    def handle(self, event: Event, now: Instant) -> list[Effect]:
+        """Take in what happened; answer what is to be done about it, in order."""
+        effects: list[Effect] = []
+        self._effects = effects
+        if isinstance(event, Received):
+            self._received(event, now)
+        elif isinstance(event, Persisted):
+            self._persisted(event.tokens, now)
+        elif isinstance(event, Tick):
+            self._tick(now)
+        elif isinstance(event, PeerUp):
+            self._scope.peers.linked(event.node)
+            self._perform(self._rebuild.advance(self._scope.peers.up, now.monotonic_ms), now)
+        elif isinstance(event, PeerDown):
+            self._lost(event.node, event.reason, now)
+        else:
+            assert isinstance(event, ClientGone), "an unknown event"
+        return effects
+
+    def deadline(self) -> float | None:
+        """When a Tick is wanted."""
+        parts = (self._puts, self._gets, self._outcomes, self._repairs, self._forwards)
+        wanted = [part.deadline() for part in parts] + [self._rebuild.deadline()]
+        return min((when for when in wanted if when is not None), default=None)
+
+    def validate(self) -> None:
+        """Assert the invariants of all machines."""
+        self._puts.validate()
+        self._gets.validate()
+        gate, open_ = self._scope.gate, self._puts.in_flight() + self._gets.in_flight()
+        assert gate.inside == open_ + self._outcomes.in_flight(), "the gate lost count"
+
+    def in_flight(self) -> int:
+        """Client operations not yet answered (for draining)."""
+        return self._scope.gate.inside + self._forwards.in_flight()
+
+    def missing_partitions(self) -> int:
+        """Partitions that are being rebuilt and do not count yet."""
+        return self._rebuild.missing()
+
+    def status(self) -> dict[str, Any]:
+        """This node in plain words and numbers."""
+        peers = self._scope.peers
+        others = [m.node for m in self._scope.ring.members if m.node != self._me]
+        return {
+            "node": self._me,
+            "actor": self._scope.identity.actor,
+            "epoch": self._scope.identity.epoch,
+            "ring_epoch": self._scope.ring.epoch,
+            "state": "rebuilding" if self._rebuild.missing() else "serving",
+            "partitions": len(self._mine),
+            "partitions_missing": self._rebuild.missing(),
+            "peers": {node: "up" if node in peers.up else "down" for node in others},
+            "operations_in_flight": self._scope.gate.inside,
+            "repairs_queued": self._repairs.queued(),
+        }
+
+    def _ready(self, partition: PartitionId) -> bool:
+        """Whether this node's copy of the partition counts for reads."""
+        return partition in self._mine and not self._rebuild.is_missing(partition)
+
+    def _received(self, event: Received, now: Instant) -> None:
+        """One frame: parse each message and hand it to whom it concerns."""
+        source, handlers = event.source, self._handlers
+        if not isinstance(source, int):
+            self._scope.peers.heard(source)
+        try:
+            for raw in event.messages:
+                message = parse(raw)
+                decisions = handlers[type(message)](source, message, now)
+                if decisions:
+                    self._perform(decisions, now)
+        except ProtocolViolation as violation:
+            self._effects.append(Disconnect(source, str(violation)))
+
+    def _table_of_handlers(self) -> dict[type[Any], Any]:
+        """Who takes which message: (source, message, now) -> decisions."""
+        return {
+            Put: self._put,
+            Get: self._get,
+            AskOutcome: self._ask_outcome,
+            AskRepair: self._ask_repair,
+            AskCluster: self._ask_cluster,
+            AskStatus: lambda s, m, _: [Send(s, StatusIs(STATUS_IS, m.id, self.status()))],
+            ReplicaPut: self._replica_put,
+            ReplicaGet: lambda s, m, _: [self._replica.get(s, m)],
+            ReplicaScan: self._replica_scan,
+            ReplicaStored: self._stored,
+            ReplicaMerged: self._merged,
+            ReplicaSame: lambda s, m, now: self._answered(s, m.id, None, True, now),
+            ReplicaRecord: lambda s, m, now: self._answered(s, m.id, m.record, False, now),
+            ReplicaRefused: self._refused,
+            ReplicaPage: self._page,
+            PutDone: self._forwarded,
+            GetDone: self._forwarded,
+            OutcomeDone: self._forwarded,
+            Failed: self._forwarded,
+            ClusterIs: self._unasked,
+            StatusIs: self._unasked,
+        }
+
+    def _perform(self, decisions: list[Any], now: Instant) -> None:
+        """Sort what machines decided into effects and what this node does itself."""
+        me = self._me
+        for decision in decisions:
+            kind = type(decision)
+            if kind is Send:
+                if decision.to == me:
+                    self._to_myself(decision.message, now)
+                else:
+                    self._effects.append(decision)
+            elif kind is Broadcast:
+                if me in decision.to:
+                    self._to_myself(decision.message, now)
+                    others = tuple(node for node in decision.to if node != me)
+                    decision = Broadcast(others, decision.message)
+                if decision.to:
+                    self._effects.append(decision)
+            elif kind is NeedsRepair:
+                self._repairs.request(decision.key, now.monotonic_ms)
+            elif kind is AllAgree:
+                self._replica.make_whole(decision.key, decision.record)
+            elif kind is Rebuilt:
+                missing = self._rebuild.missing_partitions()
+                self._scope.store.put_meta(MISSING, encode_partitions(missing))
+                self._perform(self._rebuild.advance(self._scope.peers.up, now.monotonic_ms), now)
+            else:
+                assert kind is Disconnect, f"an unknown decision {kind}"
+                self._effects.append(decision)
+
+    def _to_myself(self, message: Message, now: Instant) -> None:
+        """This node is one of its own peers, at no distance."""
+        decisions = self._handlers[type(message)](self._me, message, now)
+        self._perform(decisions, now)
+
+    def _put(self, source: Source, message: Put, now: Instant) -> list[Decision]:
+        elsewhere = self._elsewhere(source, message, now)
+        return self._puts.begin(source, message, now) if elsewhere is None else elsewhere
+
+    def _get(self, source: Source, message: Get, now: Instant) -> list[Decision]:
+        elsewhere = self._elsewhere(source, message, now)
+        if elsewhere is not None:
+            return elsewhere
+        return self._gets.begin(source, message, now, self._ready_for(message))
+
+    def _ask_outcome(self, source: Source, message: AskOutcome, now: Instant) -> list[Decision]:
+        elsewhere = self._elsewhere(source, message, now)
+        if elsewhere is not None:
+            return elsewhere
+        return self._outcomes.begin(source, message, now, self._ready_for(message))
+
+    def _ready_for(self, message: Get | AskOutcome) -> bool:
+        if not self._rebuild.missing():
+            return True
+        return self._ready(self._scope.place(message.table, message.key, b"")[0])
+
+    def _elsewhere(
+        self, source: Source, message: Put | Get | AskOutcome, now: Instant
+    ) -> list[Decision] | None:
+        """Answer or forward what this node does not coordinate; None if it does."""
+        scope = self._scope
+        if message.epoch and message.epoch != scope.ring.epoch:
+            stale = Failure(Code.WRONG_RING, f"the ring has epoch {scope.ring.epoch}")
+            return [Send(source, failed(message.id, stale))]
+        table = scope.tables.get(message.table)
+        if table is None or table.n >= len(scope.ring.members):
+            return None
+        partition, _ = scope.place(message.table, message.key, b"")
+        owners = scope.owners(partition, table)
+        if self._me in owners:
+            return None
+        return [*self._forwards.begin(source, message, owners, now.monotonic_ms)]
+
+    def _ask_repair(self, source: Source, message: AskRepair, now: Instant) -> list[Decision]:
+        known = table_of_key(message.key) in self._scope.tables
+        if known and partition_of_key(message.key) in self._mine:
+            self._repairs.request(message.key, now.monotonic_ms)
+        return []
+
+    def _ask_cluster(self, source: Source, message: AskCluster, now: Instant) -> list[Decision]:
+        config = self._scope.config
+        answer = ClusterIs(
+            CLUSTER_IS,
+            message.id,
+            self._scope.ring.as_value(),
+            tuple(astuple(table) for table in config.tables),
+            astuple(config.limits),
+            {node.name: (node.address, node.port) for node in config.nodes},
+            now.wall_ms,
+        )
+        return [Send(source, answer)]
+
+    def _replica_put(self, source: Source, message: ReplicaPut, now: Instant) -> list[Effect]:
+        if isinstance(source, int):
+            return [Disconnect(source, "clients do not write records")]
+        return self._replica.put(source, message)
+
+    def _replica_scan(self, source: Source, message: ReplicaScan, now: Instant) -> list[Effect]:
+        if isinstance(source, int):
+            return [Disconnect(source, "clients do not scan partitions")]
+        return [self._replica.scan(source, message)]
+
+    def _stored(self, source: NodeId, message: ReplicaStored, now: Instant) -> list[Decision]:
+        decisions: list[Decision] = []
+        for id in message.ids:
+            decisions += self._acknowledged(source, id, None, message.whole, now)
+        return decisions
+
+    def _merged(self, source: NodeId, message: ReplicaMerged, now: Instant) -> list[Decision]:
+        return self._acknowledged(source, message.id, message.record, True, now)
+
+    def _acknowledged(
+        self, node: NodeId, id: int, record: bytes | None, whole: bool, now: Instant
+    ) -> list[Decision]:
+        """A durable copy, counted by whoever waits for it."""
+        tag = id & TAG_MASK
+        if tag == PUTS:
+            return self._puts.acknowledge(node, id, now.monotonic_ms, record is None, whole)
+        if tag == OUTCOMES:
+            return self._outcomes.acknowledge(node, id, record)
+        return []
+
+    def _answered(
+        self, node: NodeId, id: int, record: bytes | None, same: bool, now: Instant
+    ) -> list[Decision]:
+        """A replica's record, for whoever asked."""
+        tag = id & TAG_MASK
+        if tag == GETS:
+            return self._gets.answer(node, id, record, same, now.monotonic_ms)
+        if tag == OUTCOMES:
+            return self._outcomes.answer(node, id, record)
+        return self._repairs.answer(node, id, record)
+
+    def _refused(self, source: NodeId, message: ReplicaRefused, now: Instant) -> list[Decision]:
+        """A replica does not count."""
+        id, tag = message.id, message.id & TAG_MASK
+        if tag == PUTS:
+            return self._puts.refuse(source, id, message.cause, now.monotonic_ms)
+        if tag == GETS:
+            return self._gets.refuse(source, id, message.cause, now.monotonic_ms)
+        if tag == OUTCOMES:
+            return self._outcomes.refuse(source, id)
+        assert tag == REPAIRS, "an unknown machine"
+        return self._repairs.refuse(source, id)
+
+    def _page(self, source: NodeId, message: ReplicaPage, now: Instant) -> list[Any]:
+        if self._rebuild.waits_for(message.id):
+            for key, record in message.items:
+                self._replica.absorb(key, record)
+        return [*self._rebuild.page(source, message, now.monotonic_ms)]
+
+    def _forwarded(self, source: NodeId, message: Any, now: Instant) -> list[Effect]:
+        return self._forwards.answer(source, message)
+
+    def _unasked(self, source: Source, message: Message, now: Instant) -> list[Effect]:
+        return [Disconnect(source, f"{type(message).__name__} was not asked for")]
+
+    def _persisted(self, tokens: list[Any], now: Instant) -> None:
+        """One durable log group: count own copies, acknowledge to peers."""
+        acks: list[Ack] = []
+        for token in tokens:
+            if type(token) is int:
+                self._perform(self._puts.acknowledge(self._me, token, now.monotonic_ms), now)
+            elif token is not None:
+                acks.append(token)
+        self._perform(self._replica.persisted(acks), now)
+
+    def _lost(self, node: NodeId, reason: str, now: Instant) -> None:
+        """A peer's link is gone."""
+        now_ms = now.monotonic_ms
+        self._scope.peers.lost(node)
+        self._perform(self._puts.lost(node, reason, now_ms), now)
+        self._perform(self._gets.lost(node, reason, now_ms), now)
+        self._perform(self._outcomes.lost(node), now)
+        self._perform(self._repairs.lost(node), now)
+        self._perform(self._forwards.lost(node), now)
+
+    def _tick(self, now: Instant) -> None:
+        """Everything whose time has come."""
+        now_ms = now.monotonic_ms
+        self._perform(self._puts.expire(now_ms), now)
+        self._perform(self._gets.expire(now_ms), now)
+        self._perform(self._outcomes.expire(now_ms), now)
+        self._perform(self._repairs.expire(now_ms), now)
+        self._perform(self._forwards.expire(now_ms), now)
+        if (due := self._rebuild.deadline()) is not None and due <= now_ms:
+            self._perform(self._rebuild.advance(self._scope.peers.up, now_ms), now)

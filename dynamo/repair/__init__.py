@@ -1,0 +1,1 @@
+"""Bringing whole partitions together again."""

@@ -1,0 +1,138 @@
+"""A node that lost its disk copies its partitions from their co-owners before it counts again.
+
+    per partition:  scan co-owner A page by page, merge -> scan B ... -> N-W+1 of them -> counts
+
+Every write that the lost disk had acknowledged is on W-1 other owners at least, so any N-W+1
+co-owners hold all of them between them. Until then the node takes writes (they are durable here)
+but answers no read. A co-owner that is itself rebuilding does not count as a source.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dynamo.config import TableConfig
+from dynamo.messages import REPLICA_SCAN, Effect, ReplicaPage, ReplicaScan, Send
+from dynamo.ring.ring import Ring
+from dynamo.types import ItemKey, NodeId, PartitionId
+
+SCANS_MAX = 2
+"""Scans in flight. Raising it: a faster rebuild that takes more from the foreground."""
+RETRY_MS = 500.0
+SCAN_TIMEOUT_MS = 5000.0
+MISSING = "missing partitions"
+"""The name under which a store keeps the partitions that do not count yet."""
+
+
+class Rebuilt(NamedTuple):
+    """For the kernel: the partition counts again; make that durable after its records."""
+
+    partition: PartitionId
+
+
+class _Scan:
+    """One co-owner's copy of one partition being read."""
+
+    __slots__ = ("asked_ms", "node", "partition")
+
+    def __init__(self, node: NodeId, partition: PartitionId, asked_ms: float) -> None:
+        self.node, self.partition, self.asked_ms = node, partition, asked_ms
+
+
+class Rebuild:
+    """The partitions that do not count yet, and the scans that will change that."""
+
+    def __init__(
+        self,
+        me: NodeId,
+        ring: Ring,
+        tables: tuple[TableConfig, ...],
+        missing: frozenset[PartitionId],
+        next_id: Callable[[], int],
+    ) -> None:
+        self._me, self._ring = me, ring
+        self._most = max((table.n for table in tables), default=1)
+        self._sources_needed = max((table.n - table.w + 1 for table in tables), default=1)
+        self._next_id = next_id
+        self._copied: dict[PartitionId, set[NodeId]] = {p: set() for p in sorted(missing)}
+        self._scans: dict[int, _Scan] = {}
+        self._retry_ms = 0.0
+        self.total = len(missing)
+
+    def missing(self) -> int:
+        """Partitions that do not count yet."""
+        return len(self._copied)
+
+    def missing_partitions(self) -> tuple[PartitionId, ...]:
+        """The same, by number."""
+        return tuple(self._copied)
+
+    def is_missing(self, partition: PartitionId) -> bool:
+        """Whether this partition does not count yet."""
+        return partition in self._copied
+
+    def advance(self, up: set[NodeId], now_ms: float) -> list[Effect]:
+        """Start scans while there is room, drop those that are not answered."""
+        for id, scan in list(self._scans.items()):
+            if scan.node not in up or now_ms - scan.asked_ms > SCAN_TIMEOUT_MS:
+                del self._scans[id]
+        effects: list[Effect] = []
+        busy = {scan.partition for scan in self._scans.values()}
+        for partition in self._copied:
+            if len(self._scans) >= SCANS_MAX:
+                break
+            if partition not in busy and (node := self._source(partition, up)) is not None:
+                effects.append(self._ask(node, partition, ItemKey(b""), now_ms))
+        self._retry_ms = now_ms + RETRY_MS
+        return effects
+
+    def page(self, node: NodeId, page: ReplicaPage, now_ms: float) -> list[Effect | Rebuilt]:
+        """A page was merged: ask for the next, or count the source."""
+        scan = self._scans.pop(page.id, None)
+        if scan is None or scan.node != node or scan.partition not in self._copied:
+            return []
+        if not page.last and page.items:
+            return [self._ask(node, scan.partition, page.items[-1][0], now_ms)]
+        if not page.whole:
+            return []
+        copied = self._copied[scan.partition]
+        copied.add(node)
+        if len(copied) < min(self._sources_needed, len(self._co_owners(scan.partition))):
+            return []
+        del self._copied[scan.partition]
+        return [Rebuilt(scan.partition)]
+
+    def waits_for(self, id: int) -> bool:
+        """Whether a page with this id is expected."""
+        return id in self._scans
+
+    def deadline(self) -> float | None:
+        """When `advance` should look again."""
+        return self._retry_ms if self._copied else None
+
+    def _co_owners(self, partition: PartitionId) -> list[NodeId]:
+        owners = self._ring.preference_list(partition, self._most)
+        return [node for node in owners if node != self._me]
+
+    def _source(self, partition: PartitionId, up: set[NodeId]) -> NodeId | None:
+        """A linked co-owner that was not copied from yet."""
+        copied = self._copied[partition]
+        for node in self._co_owners(partition):
+            if node in up and node not in copied:
+                return node
+        return None
+
+    def _ask(self, node: NodeId, partition: PartitionId, after: ItemKey, now_ms: float) -> Send:
+        id = self._next_id()
+        self._scans[id] = _Scan(node, partition, now_ms)
+        return Send(node, ReplicaScan(REPLICA_SCAN, id, partition, after))
+
+
+def encode_partitions(partitions: tuple[PartitionId, ...]) -> bytes:
+    """The value kept under MISSING: two bytes each."""
+    return b"".join(partition.to_bytes(2, "big") for partition in partitions)
+
+
+def decode_partitions(value: bytes) -> frozenset[PartitionId]:
+    """The inverse."""
+    pairs = range(0, len(value), 2)
+    return frozenset(PartitionId(int.from_bytes(value[at : at + 2], "big")) for at in pairs)

@@ -1,0 +1,164 @@
+"""A replica: merges what it is sent into what it holds, never overwrites.
+
+    incoming knows all that mine knows   ->  stored byte for byte, `stored`
+    otherwise                            ->  the join is stored,   `merged` with the join
+
+An acknowledgement leaves only when the log group that holds the record is durable; all of one
+group go back to a coordinator in one message. Merging never refuses: limits bind clients, not
+replicas.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dynamo.config import TableConfig
+from dynamo.errors import CorruptData
+from dynamo.history import History
+from dynamo.keys import partition_bounds, partition_of_key, table_of_key
+from dynamo.messages import (
+    REPLICA_MERGED,
+    REPLICA_PAGE,
+    REPLICA_RECORD,
+    REPLICA_REFUSED,
+    REPLICA_SAME,
+    REPLICA_STORED,
+    Disconnect,
+    Effect,
+    ReplicaGet,
+    ReplicaMerged,
+    ReplicaPage,
+    ReplicaPut,
+    ReplicaRecord,
+    ReplicaRefused,
+    ReplicaSame,
+    ReplicaScan,
+    ReplicaStored,
+    Send,
+    Source,
+)
+from dynamo.meters import Meters
+from dynamo.ports import RecordStore
+from dynamo.siblings.codec import DIGEST_BYTES, decode_record, encode_record, verified
+from dynamo.siblings.record import Window, merge, supersedes
+from dynamo.types import ItemKey, PartitionId, TableId
+
+PAGE_ITEMS_MAX = 256
+PAGE_BYTES_MAX = 1 << 20
+
+
+class Ack(NamedTuple):
+    """A store token: whom to tell when the record is durable."""
+
+    source: Source
+    id: int
+    merged: bytes | None
+    whole: bool
+
+
+class Replica:
+    """Puts, gets and scans that peers (and reading clients) ask of this node's copies."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        tables: dict[TableId, TableConfig],
+        window: Window,
+        ready: Callable[[PartitionId], bool],
+        meters: Meters,
+    ) -> None:
+        self._store, self._tables, self._window = store, tables, window
+        self._ready, self._meters = ready, meters
+
+    def put(self, source: Source, message: ReplicaPut) -> list[Effect]:
+        """Merge a coordinator's record; it is acknowledged by `persisted`."""
+        _, id, key, record = message
+        if not verified(record):
+            return [Disconnect(source, "a record's digest does not fit its bytes")]
+        if table_of_key(key) not in self._tables:
+            return [Send(source, ReplicaRefused(REPLICA_REFUSED, id, "unknown table"))]
+        try:
+            data, alike = self.joined(key, record)
+        except CorruptData as error:
+            return [Disconnect(source, str(error))]
+        whole = self._ready(partition_of_key(key))
+        self._store.put(key, data, Ack(source, id, None if alike else data, whole))
+        return []
+
+    def joined(self, key: ItemKey, record: bytes) -> tuple[bytes, bool]:
+        """What this replica holds after merging `record`, and whether that is `record` itself.
+
+        Raises CorruptData if the incoming bytes are no record. What is damaged here is replaced.
+        """
+        mine = self.held(key)
+        if mine is None or mine == record:
+            return record, True
+        incoming, old = decode_record(record), decode_record(mine)
+        if supersedes(incoming, old):
+            return record, True
+        rule = self._tables[table_of_key(key)].conflict_rule
+        joined = merge(old, incoming, rule, self._window)
+        return (mine if joined is old else encode_record(joined)), False
+
+    def held(self, key: ItemKey) -> bytes | None:
+        """This replica's record; one that is damaged counts as missing, to be repaired."""
+        try:
+            return self._store.get(key)
+        except CorruptData:
+            self._meters.corrupt_records += 1
+            return None
+
+    def absorb(self, key: ItemKey, record: bytes) -> None:
+        """Merge a record that repair or rebuilding brought, if it says anything new."""
+        data, _ = self.joined(key, record)
+        if data != self.held(key):
+            self._store.put(key, data, None)
+
+    def make_whole(self, key: ItemKey, record: bytes) -> None:
+        """Close the gaps of a record that all owners hold alike, if it is still the newest."""
+        if self.held(key) == record:
+            old = decode_record(record)
+            whole: History = old.history.whole()
+            self._store.put(key, encode_record(old._replace(history=whole)), None)
+
+    def get(self, source: Source, message: ReplicaGet) -> Effect:
+        """This replica's record, or word that it is the one already known."""
+        _, id, key, known = message
+        if len(key) < 6 or not self._ready(partition_of_key(key)):
+            return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "rebuilding or not an owner"))
+        try:
+            record = self._store.get(key)
+        except CorruptData:
+            self._meters.corrupt_records += 1
+            return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "corrupt data"))
+        if known is not None and record is not None and record[:DIGEST_BYTES] == known:
+            return Send(source, ReplicaSame(REPLICA_SAME, id))
+        return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
+
+    def scan(self, source: Source, message: ReplicaScan) -> Effect:
+        """One page of a partition, for a node that rebuilds it."""
+        first, until = partition_bounds(message.partition)
+        found = self._store.scan(message.after or first, until, PAGE_ITEMS_MAX)
+        size = 0
+        items: list[tuple[ItemKey, bytes]] = []
+        for key, record in found:
+            size += len(key) + len(record)
+            if items and size > PAGE_BYTES_MAX:
+                break
+            items.append((key, record))
+        last = len(items) == len(found) < PAGE_ITEMS_MAX
+        whole = self._ready(message.partition)
+        page = ReplicaPage(REPLICA_PAGE, message.id, tuple(items), last, whole)
+        return Send(source, page)
+
+    def persisted(self, acks: list[Ack]) -> list[Effect]:
+        """Acknowledge a durable group: one message per coordinator for all that is alike."""
+        effects: list[Effect] = []
+        alike: dict[tuple[Source, bool], list[int]] = {}
+        for source, id, merged, whole in acks:
+            if merged is None:
+                alike.setdefault((source, whole), []).append(id)
+            else:
+                effects.append(Send(source, ReplicaMerged(REPLICA_MERGED, id, merged)))
+        for (source, whole), ids in alike.items():
+            effects.append(Send(source, ReplicaStored(REPLICA_STORED, tuple(ids), whole)))
+        return effects
