@@ -1,0 +1,85 @@
+"""What a node is when it starts: the same one, one that may have forgotten, or a new one.
+
+    what the store found            incarnation   epoch   forgets       partitions that count
+    new directory, bootstrap        new           1       nothing       all
+    new directory                   new           1       nothing       none: rebuilding
+    damaged, or rolled back         new           +1      nothing       none: rebuilding
+    unclean stop                    same          +1      up to here    as before
+    clean stop                      same          +1      as before     as before
+
+The decision is durable before the node says a word to anyone: no dot of an epoch is issued twice.
+"""
+
+from typing import NamedTuple
+
+import msgpack
+
+from dynamo.repair.rebuild import MISSING, decode_partitions, encode_partitions
+from dynamo.types import PartitionId
+
+IDENTITY = "identity"
+"""The name under which a store keeps incarnation, epoch and newest unclean epoch."""
+ROLLED_BACK = "rolled back"
+"""Set when a peer remembers a later start than this disk does: an old copy of a disk came back."""
+
+INCARNATION_DIGITS = 9
+_EPOCH_BITS = 24
+
+
+class Found(NamedTuple):
+    """What the store knows about its past."""
+
+    fresh: bool
+    clean: bool
+    damaged: bool
+    identity: bytes | None
+    missing: bytes | None
+    rolled_back: bool
+
+
+class Boot(NamedTuple):
+    """Who starts now."""
+
+    incarnation: str
+    epoch: int
+    unclean_epoch: int
+    missing: frozenset[PartitionId]
+
+    @property
+    def number(self) -> int:
+        """Rises with every start, also across lost disks; peers remember the highest."""
+        return int(self.incarnation, 36) << _EPOCH_BITS | self.epoch
+
+    def meta(self) -> dict[str, bytes]:
+        """What must be durable before serving."""
+        identity = msgpack.packb((self.incarnation, self.epoch, self.unclean_epoch))
+        missing = encode_partitions(tuple(sorted(self.missing)))
+        return {IDENTITY: identity, MISSING: missing, ROLLED_BACK: b""}
+
+
+def boot(found: Found, mine: tuple[PartitionId, ...], bootstrap: bool, wall_ms: int) -> Boot:
+    """Decide. `mine`: the partitions of which this node is an owner."""
+    incarnation, epoch, unclean = _identity(found)
+    if found.fresh and bootstrap:
+        return Boot(_new_incarnation(wall_ms), 1, 0, frozenset())
+    if found.fresh or found.damaged or found.rolled_back or not incarnation:
+        return Boot(_new_incarnation(wall_ms), epoch + 1, 0, frozenset(mine))
+    missing = decode_partitions(found.missing or b"")
+    return Boot(incarnation, epoch + 1, unclean if found.clean else epoch + 1, missing)
+
+
+def _identity(found: Found) -> tuple[str, int, int]:
+    """(incarnation, epoch, unclean epoch) of the last start."""
+    if found.identity is None:
+        return "", 0, 0
+    incarnation, epoch, unclean = msgpack.unpackb(found.identity)
+    return incarnation, epoch, unclean
+
+
+def _new_incarnation(wall_ms: int) -> str:
+    """The time of birth in base 36, of fixed width so that later is greater."""
+    digits = ""
+    for _ in range(INCARNATION_DIGITS):
+        wall_ms, digit = divmod(wall_ms, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return digits
