@@ -85,7 +85,8 @@ class _Reader:
         try:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
-            raise ConfigFileError(self._file, line, path, f"this is no value: {error}") from error
+            reason = getattr(error, "problem", None) or error
+            raise ConfigFileError(self._file, line, path, f"this is no value: {reason}") from error
 
     def _mapping(self, mapping: yaml.MappingNode, path: str, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
