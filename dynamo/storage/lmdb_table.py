@@ -1,0 +1,130 @@
+"""The checkpoint table over LMDB, the heir of the Berkeley DB that Dynamo used (paper 4.2).
+
+Readers never block, keys are ordered, and the GIL is released while a transaction commits. One
+read transaction is kept open between commits, since beginning one costs as much as a read; it is
+replaced as soon as a write has committed, so that it pins no page for longer than a slice.
+"""
+
+import errno
+import os
+from itertools import islice
+from typing import NoReturn
+
+import lmdb
+
+from dynamo.errors import CorruptData, StorageFailed
+from dynamo.storage import long_keys
+from dynamo.storage.files import DiskFull
+from dynamo.storage.long_keys import DIRECT_BYTES_MAX
+from dynamo.storage.tables import Items
+
+MAP_BYTES = 1 << 40
+"""Address space, not disk: the file grows as pages are used."""
+
+_CORRUPT = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+)
+_FULL = (lmdb.MapFullError,)
+
+
+class LmdbTable:
+    """`CheckpointTable` in a directory of its own."""
+
+    def __init__(self, path: str, map_bytes: int = MAP_BYTES) -> None:
+        """Open or make it. The caller holds the directory alone. Raises CorruptData, DiskFull."""
+        self._path = path
+        os.makedirs(path, exist_ok=True)
+        try:
+            self._environment = lmdb.open(
+                path, map_size=map_bytes, max_dbs=4, max_readers=16, readahead=False
+            )
+            self._databases = long_keys.Databases(
+                keys=self._environment.open_db(b"keys"),
+                buckets=self._environment.open_db(b"buckets"),
+                counters=self._environment.open_db(b"counters"),
+            )
+            self._meta = self._environment.open_db(b"meta")
+        except lmdb.Error as error:
+            self._raise(error)
+        self._commits = 0
+        self._begin_reading()
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under `key`."""
+        if self._seen_commits != self._commits:
+            self.refresh()
+        try:
+            if len(key) <= DIRECT_BYTES_MAX:
+                return self._get(key)
+            return long_keys.get(self._reading, self._databases, key)
+        except lmdb.Error as error:
+            self._raise(error)
+
+    def scan(self, after: bytes, until: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """At most `limit` items, read in a transaction that ends here."""
+        try:
+            with self._environment.begin() as reading:
+                rows = long_keys.scan(reading, self._databases, after, until)
+                return list(islice(rows, limit))
+        except lmdb.Error as error:
+            self._raise(error)
+
+    def write(self, items: Items, meta: dict[str, bytes]) -> None:
+        """One synced transaction; the many short keys that are set go in one call."""
+        short = [
+            (key, value)
+            for key, value in items
+            if value is not None and len(key) <= DIRECT_BYTES_MAX
+        ]
+        try:
+            with self._environment.begin(write=True) as writing:
+                writing.cursor(self._databases.keys).putmulti(short)
+                if len(short) < len(items):
+                    self._write_others(writing, items)
+                for name, value in meta.items():
+                    writing.put(name.encode(), value, db=self._meta)
+        except lmdb.Error as error:
+            self._raise(error)
+        self._commits += 1
+
+    def get_meta(self, name: str) -> bytes | None:
+        """A named value kept beside the items."""
+        if self._seen_commits != self._commits:
+            self.refresh()
+        try:
+            return self._reading.get(name.encode(), db=self._meta)
+        except lmdb.Error as error:
+            self._raise(error)
+
+    def refresh(self) -> None:
+        """Go on reading from the newest commit."""
+        self._reading.abort()
+        self._begin_reading()
+
+    def close(self) -> None:
+        """End the read transaction and close the environment."""
+        self._reading.abort()
+        self._environment.close()
+
+    def _begin_reading(self) -> None:
+        self._seen_commits = self._commits  # before begin: a commit in between is then seen again
+        self._reading = self._environment.begin(self._databases.keys)
+        self._get = self._reading.get
+
+    def _write_others(self, writing: "lmdb.Transaction[bytes]", items: Items) -> None:
+        for key, value in items:
+            if value is None:
+                long_keys.delete(writing, self._databases, key)
+            elif len(key) > DIRECT_BYTES_MAX:
+                long_keys.put(writing, self._databases, key, value)
+
+    def _raise(self, error: lmdb.Error) -> NoReturn:
+        sentence = f"{self._path}: {error}"
+        if isinstance(error, _CORRUPT):
+            raise CorruptData(sentence) from error
+        if isinstance(error, _FULL) or getattr(error, "code", 0) in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(sentence) from error
+        raise StorageFailed(sentence) from error

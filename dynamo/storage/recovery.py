@@ -1,0 +1,109 @@
+"""What a node finds in its log when it starts: the groups to replay, and what is wrong with them.
+
+Law: with `c` the number of the last checkpoint and `last` the end of the unbroken run c+1, c+2, ...
+of sound groups, what lies behind a bad place is
+
+    damage       if some sound group behind it says that last + 1 was synced   -> replay all, tell
+    a torn tail  otherwise: nobody was told that it is durable                 -> cut it
+
+    segment 7:  41 42 43 xx 45        45 says `synced 44`: 44 was promised, so this is damage
+    segment 7:  41 42 43 xx 45        45 says `synced 43`: both were under way when power failed
+    segment 7:  41 42 43 xx 45  8: 44 45   segment 8 goes on at 44: an earlier start cut this tail
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dynamo.storage.files import Files
+from dynamo.storage.log import Segment, generations, segment_name
+from dynamo.storage.segment import (
+    GROUP_HEADER_BYTES,
+    LoggedGroup,
+    Writes,
+    decode_writes,
+    header_is_sound,
+    sound_groups,
+)
+
+
+class Recovery(NamedTuple):
+    """What `open` found."""
+
+    fresh: bool
+    """Nothing was ever written here."""
+    clean: bool
+    """The last stop was a clean one: nothing had to be replayed."""
+    damaged: bool
+    """Something that was promised to be durable is lost: the node must rebuild."""
+    groups_replayed: int = 0
+    bytes_replayed: int = 0
+    torn_bytes: int = 0
+
+
+class Replay:
+    """Reads all segments in order and applies every group behind the checkpoint `covered`."""
+
+    def __init__(self, covered: int, apply: Callable[[Writes], None]) -> None:
+        self._apply = apply
+        self._covered = covered
+        self._behind: dict[int, LoggedGroup] = {}
+        self.last_number = covered
+        self.damaged = False
+        self.groups = 0
+        self.bytes = 0
+        self.torn_bytes = 0
+        self.segments: list[Segment] = []
+
+    def run(self, files: Files, first_needed: int, *, new_table: bool) -> None:
+        """Read every segment of the directory, then settle what lies behind a bad place.
+
+        `first_needed` is the generation that the checkpoint's position names, 0 for none. The table
+        is made before the first segment, so segments beside a new table mean that it was lost.
+        """
+        found = list(generations(files.list()))
+        self.damaged = bool(found) if new_table else first_needed not in (0, *found)
+        for generation in found:
+            self._read(generation, files.read(segment_name(generation)))
+        self._settle()
+
+    def skip(self, files: Files) -> None:
+        """After a clean stop: every segment is there to be used again, none is read."""
+        for generation in generations(files.list()):
+            size = files.size(segment_name(generation))
+            self.segments.append(Segment(generation, size, 0))
+
+    def _read(self, generation: int, data: bytes) -> None:
+        sound_header = header_is_sound(data)
+        last_number = 0
+        for group in sound_groups(data, generation):
+            if not sound_header:
+                self.damaged = True  # it was synced before the first group was written
+            if last_number == 0 and group.number == self.last_number + 1:
+                self._behind.clear()  # an earlier start cut the tail before, and went on here
+            last_number = max(last_number, group.number)
+            if group.number > self._covered:
+                self._take(group)
+        self.segments.append(Segment(generation, len(data), last_number))
+
+    def _take(self, group: LoggedGroup) -> None:
+        if group.number == self.last_number + 1 and not self._behind:
+            self._replay(group)
+        else:
+            self._behind[group.number] = group
+
+    def _replay(self, group: LoggedGroup) -> None:
+        self._apply(decode_writes(group.payload))
+        self.last_number = group.number
+        self.groups += 1
+        self.bytes += GROUP_HEADER_BYTES + len(group.payload)
+
+    def _settle(self) -> None:
+        behind = [group for _, group in sorted(self._behind.items())]
+        if any(group.synced > self.last_number for group in behind):
+            self.damaged = True
+            for group in behind:
+                self._replay(group)
+        else:
+            self.torn_bytes = sum(GROUP_HEADER_BYTES + len(group.payload) for group in behind)
+        if self.damaged:  # what shows the damage stays until a checkpoint has covered it
+            self.segments = [s._replace(last_number=self.last_number) for s in self.segments]
