@@ -48,6 +48,7 @@ class ClusterDirectory:
 
         Raises ConfigError if DIR holds another cluster, CannotStart if all its nodes are lost.
         """
+        self.path.mkdir(parents=True, exist_ok=True)
         if self.config_file.exists():
             require_same_cluster(load(self.config_file), wanted, self._shown)
             self._founders = self._read_founders()

@@ -89,14 +89,17 @@ def run(
     lifeline_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run one node in the foreground; SIGTERM drains and stops it."""
-    from dynamo_node.run import RunOptions
-    from dynamo_node.run import run as run_node
-
     formats: dict[str, LogFormat] = {"auto": "auto", "json": "json", "text": "text"}
     if log_format not in formats:
         raise typer.BadParameter("must be auto, json or text", param_hint="--log-format")
+    cluster = load(config)
+
+    # Here, because only a node needs the storage engine and the servers.
+    from dynamo_node.run import RunOptions
+    from dynamo_node.run import run as run_node
+
     options = RunOptions(
-        load(config), name, bootstrap, data, cluster_id, lifeline_fd, formats[log_format]
+        cluster, name, bootstrap, data, cluster_id, lifeline_fd, formats[log_format]
     )
     raise typer.Exit(run_node(options))
 
