@@ -130,9 +130,7 @@ def _from_missing(missing: Mapping[Actor, tuple[Interval, ...]]) -> History:
     return History(vector, gaps)
 
 
-def _intersection(
-    one: tuple[Interval, ...], other: tuple[Interval, ...]
-) -> tuple[Interval, ...]:
+def _intersection(one: tuple[Interval, ...], other: tuple[Interval, ...]) -> tuple[Interval, ...]:
     """What is in both, of two ordered lists of disjoint, non-touching intervals."""
     found: list[Interval] = []
     i = j = 0

@@ -43,5 +43,8 @@ def table_of_key(key: ItemKey) -> TableId:
 def partition_bounds(partition: PartitionId) -> tuple[ItemKey, ItemKey]:
     """(after, until), both excluded, between which all item keys of the partition lie."""
     prefix = partition.to_bytes(2, "big")
-    return ItemKey(prefix), ItemKey((partition + 1).to_bytes(3, "big")[-2:] if partition < 0xFFFF
-                                    else b"\xff\xff\xff\xff\xff\xff\xff")
+    return ItemKey(prefix), ItemKey(
+        (partition + 1).to_bytes(3, "big")[-2:]
+        if partition < 0xFFFF
+        else b"\xff\xff\xff\xff\xff\xff\xff"
+    )

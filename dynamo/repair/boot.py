@@ -23,7 +23,7 @@ ROLLED_BACK = "rolled back"
 """Set when a peer remembers a later start than this disk does: an old copy of a disk came back."""
 
 INCARNATION_DIGITS = 9
-_EPOCH_BITS = 24
+_EPOCH_BITS = 20
 
 
 class Found(NamedTuple):

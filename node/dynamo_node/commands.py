@@ -95,13 +95,14 @@ def run(
     cluster = load(config)
 
     # Here, because only a node needs the storage engine and the servers.
+    from dynamo_node.daemon import serve
     from dynamo_node.run import RunOptions
     from dynamo_node.run import run as run_node
 
     options = RunOptions(
         cluster, name, bootstrap, data, cluster_id, lifeline_fd, formats[log_format]
     )
-    raise typer.Exit(run_node(options))
+    raise typer.Exit(run_node(options, serve))
 
 
 def _configuration(

@@ -3,9 +3,10 @@
 import ipaddress
 import os
 import secrets
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import uvloop
@@ -13,7 +14,6 @@ import uvloop
 from dynamo.config import LOCAL_ID, ClusterConfig, ConfigError, NodeConfig
 from dynamo.errors import DynamoError
 from dynamo_node import logs
-from dynamo_node.daemon import serve
 from dynamo_node.directory import cluster_id, node_directory
 from dynamo_node.lifeline import Lifeline
 
@@ -31,7 +31,21 @@ class RunOptions:
     log_format: logs.LogFormat = "auto"
 
 
-def run(options: RunOptions) -> int:
+class Serve(Protocol):
+    """The daemon: serves until SIGTERM, drains, returns; raises what ends it otherwise."""
+
+    def __call__(
+        self,
+        config: ClusterConfig,
+        name: str,
+        *,
+        bootstrap: bool,
+        ready: Callable[[dict[str, Any]], None],
+    ) -> Coroutine[Any, Any, None]:
+        """Call `ready` once requests are answered."""
+
+
+def run(options: RunOptions, serve: Serve) -> int:
     """Serve until SIGTERM; the exit status. Raises ConfigError, CannotStart."""
     config = resolved(options)
     node = config.node(options.name)
@@ -49,10 +63,20 @@ def run(options: RunOptions) -> int:
             uvloop.run(serve(config, node.name, bootstrap=options.bootstrap, ready=ready))
         except KeyboardInterrupt:
             return 130
-        except (DynamoError, OSError) as error:
-            log.critical("the node stops", reason=str(error), kind=type(error).__name__)
+        except Exception as error:
+            cause = first_cause(error)
+            if not isinstance(cause, DynamoError | OSError):
+                raise
+            log.critical("the node stops", reason=str(cause), kind=type(cause).__name__)
             return 1
     return 0
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """What a group of errors began with."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def resolved(options: RunOptions) -> ClusterConfig:

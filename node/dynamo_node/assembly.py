@@ -1,0 +1,150 @@
+"""Puts one node together from its parts, and takes it apart again.
+
+    engine opened ─▶ boot decided and made durable ─▶ kernel ─▶ store driver ─▶ links ─▶ edges
+    stop:  refuse new work ─▶ wait for what is in flight ─▶ close links ─▶ final checkpoint
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from dynamo.config import ClusterConfig, NodeConfig
+from dynamo.coordination.identity import Identity
+from dynamo.errors import CorruptData, StorageFailed
+from dynamo.kernel import Kernel
+from dynamo.meters import Meters
+from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
+from dynamo.repair.rebuild import MISSING
+from dynamo.ring.placement import plan
+from dynamo.ring.ring import Member, Ring
+from dynamo.storage.port import Engine
+from dynamo.storage.recovery import Recovery
+from dynamo.types import NodeId
+from dynamo.wire.endpoints import LinkSet
+from dynamo.wire.limits import LinkLimits
+from dynamo.wire.link import Callbacks
+from dynamo_node.engines import opened_engine
+from dynamo_node.node import Node
+from dynamo_node.peering import keep_linked
+from dynamo_node.storing import StoreDriver
+
+DRAIN_POLL_S = 0.01
+
+log = structlog.get_logger()
+
+
+def initial_ring(config: ClusterConfig) -> Ring:
+    """The ring of a static cluster: every node computes the same one from cluster.yml."""
+    members = tuple(
+        Member(node.name, node.host, node.zone, float(node.weight)) for node in config.nodes
+    )
+    n = max((table.n for table in config.tables), default=1)
+    return plan(members, config.partitions, n).ring
+
+
+@asynccontextmanager
+async def running_node(
+    config: ClusterConfig, name: str, *, bootstrap: bool, engine: Engine | None = None
+) -> AsyncIterator[Node]:
+    """A node that serves frames inside the context, and drains and stops cleanly at its end.
+
+    `engine`: an unopened one to use instead of the node's own directory.
+    """
+    me = config.node(name)
+    loop = asyncio.get_running_loop()
+    ring = initial_ring(config)
+    opened, recovery = await loop.run_in_executor(None, opened_engine, me, engine)
+    decided = _boot(opened, recovery, ring, me.name, bootstrap)
+    identity = Identity(
+        me.name, decided.incarnation, decided.epoch, decided.unclean_epoch, ring.partitions
+    )
+    kernel = Kernel(config, ring, identity, opened, Meters(), decided.missing)
+    node = Node(config, kernel, opened, decided, me.name)
+    async with AsyncExitStack() as stack:
+        interval = me.interval_ms if me.durability == "interval" else None
+        driver = StoreDriver(opened, node.persisted, node.fail, interval)
+        stack.push_async_callback(_close_engine, opened, node)
+        await stack.enter_async_context(driver)
+        node.store_kick = driver.kick
+        links = LinkSet(
+            Callbacks(node.hello, node.opened, node.received, node.lost), _limits(config, me)
+        )
+        await stack.enter_async_context(links)
+        await links.listen(me.address, me.port)
+        dialing = loop.create_task(keep_linked(node, links, config))
+        stack.push_async_callback(_cancelled, dialing)
+        yield node
+        await _drain(node, config.timing.drain_timeout_ms)
+
+
+def _boot(
+    engine: Engine, recovery: Recovery, ring: Ring, me: NodeId, bootstrap: bool
+) -> Boot:
+    """Decide who starts, and make it durable before anything else happens."""
+    found = Found(
+        recovery.fresh,
+        recovery.clean,
+        recovery.damaged,
+        engine.get_meta(IDENTITY),
+        engine.get_meta(MISSING),
+        bool(engine.get_meta(ROLLED_BACK)),
+    )
+    mine = ring.primaries_of(me, ring.n_max)
+    decided = boot(found, mine, bootstrap, time.time_ns() // 1_000_000)
+    for name, value in decided.meta().items():
+        engine.put_meta(name, value, None)
+    while (group := engine.take_group()) is not None:
+        group.run()
+        engine.sync()
+        engine.synced(group)
+    log.info(
+        "store opened",
+        fresh=recovery.fresh,
+        clean=recovery.clean,
+        damaged=recovery.damaged,
+        groups_replayed=recovery.groups_replayed,
+        torn_bytes=recovery.torn_bytes,
+        epoch=decided.epoch,
+        partitions_missing=len(decided.missing),
+    )
+    return decided
+
+
+def _limits(config: ClusterConfig, me: NodeConfig) -> LinkLimits:
+    timing = config.timing
+    return LinkLimits(
+        outgoing_bytes_max=me.limits.link_bytes_max,
+        frame_bytes_max=config.limits.frame_bytes_max,
+        handshake_timeout_ms=timing.handshake_timeout_ms,
+        ping_interval_ms=timing.ping_interval_ms,
+        idle_timeout_ms=timing.idle_timeout_ms,
+        connections_max=me.limits.clients_max + len(config.nodes),
+    )
+
+
+async def _drain(node: Node, timeout_ms: int) -> None:
+    """Take no new clients, finish what is in flight, within bounds."""
+    node.draining = True
+    deadline = time.monotonic() + timeout_ms / 1000
+    while node.kernel.in_flight() and time.monotonic() < deadline:
+        await asyncio.sleep(DRAIN_POLL_S)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _close_engine(engine: Engine, node: Node) -> None:
+    """A final checkpoint, unless the store is what failed."""
+    loop = asyncio.get_running_loop()
+    try:
+        if node.failed.done() and isinstance(node.failed.exception(), StorageFailed | CorruptData):
+            engine.close()
+        else:
+            await loop.run_in_executor(None, engine.close_clean)
+    except StorageFailed as error:
+        log.error("the store was not closed cleanly; the next start replays", reason=str(error))

@@ -1,0 +1,35 @@
+"""The daemon: one node with its gRPC edge and metrics, until SIGTERM."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from dynamo.config import ClusterConfig
+from dynamo_node.assembly import running_node
+
+
+async def serve(
+    config: ClusterConfig,
+    name: str,
+    *,
+    bootstrap: bool,
+    ready: Callable[[dict[str, Any]], None],
+) -> None:
+    """Serve as node `name` until SIGTERM or Ctrl-C, then drain. Raises what ends the node."""
+    me = config.node(name)
+    stop = _stop_signal()
+    async with running_node(config, name, bootstrap=bootstrap) as node:
+        ready({"port": me.port, "grpc_port": me.grpc_port, "metrics_port": me.metrics_port})
+        await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)
+        if node.failed.done():
+            node.failed.result()
+
+
+def _stop_signal() -> "asyncio.Future[None]":
+    """Done at the first SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: stop.done() or stop.set_result(None))
+    return stop

@@ -1,0 +1,205 @@
+"""A node on asyncio: kernel, store and links joined; it decides nothing.
+
+    link ─ messages ─▶ kernel.handle ─▶ effects ─▶ links
+                             ▲ │
+                   Persisted │ ▼ writes
+                          store driver
+
+Whatever happens is handed to the kernel in one call with one reading of the clocks, and its
+effects are performed at once; a message for several peers is packed once.
+"""
+
+import asyncio
+import time
+from itertools import count
+from typing import Any
+
+import structlog
+
+from dynamo.config import ClusterConfig
+from dynamo.kernel import Kernel
+from dynamo.messages import (
+    Broadcast,
+    ClientGone,
+    Disconnect,
+    Effect,
+    Event,
+    Message,
+    PeerDown,
+    PeerUp,
+    Persisted,
+    Received,
+    Send,
+    Source,
+    Tick,
+)
+from dynamo.repair.boot import ROLLED_BACK, Boot
+from dynamo.storage.port import Engine
+from dynamo.types import Instant, NodeId
+from dynamo.wire.frames import pack_message
+from dynamo.wire.handshake import Hello
+from dynamo.wire.link import Link
+from dynamo_node.boots import Boots
+
+TICK_S = 0.005
+"""How precisely deadlines are kept while there are any. Lower: more wake-ups under load."""
+
+log = structlog.get_logger()
+
+
+class Node:
+    """The running node: what links and the store report goes in, what the kernel wants comes out."""
+
+    def __init__(
+        self, config: ClusterConfig, kernel: Kernel, engine: Engine, boot: Boot, me: NodeId
+    ) -> None:
+        self.kernel, self.engine, self.me = kernel, engine, me
+        self._config, self._boot = config, boot
+        self._boots = Boots(engine)
+        self._links: dict[Source, Link] = {}
+        self._numbers = count(1)
+        self._calls: dict[int, asyncio.Future[Message]] = {}
+        self._call_numbers = count(1)
+        self._ticking = False
+        self._loop = asyncio.get_running_loop()
+        self.store_kick = lambda: None
+        self.draining = False
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+        """Ends with the error that ends the node."""
+
+    # links
+
+    def hello(self, theirs: Hello | None) -> Hello:
+        """This node's introduction."""
+        return Hello(
+            role="node",
+            name=self.me,
+            cluster=self._config.fingerprint(),
+            incarnation=self._boot.incarnation,
+            boot=self._boot.number,
+            durability=self._config.node(self.me).durability,
+            boot_remembered=None if theirs is None else self._boots.of(theirs.name),
+        )
+
+    def opened(self, link: Link, hello: Hello) -> None:
+        """A link is open: a peer takes the place of its older link, a client gets a number."""
+        if self.draining:
+            link.close(f"{self.me} is stopping")
+        elif hello.role == "client":
+            link.tag = next(self._numbers)
+            self._links[link.tag] = link
+        else:
+            self._peer_opened(link, hello)
+
+    def received(self, link: Link, messages: list[Any]) -> None:
+        """A frame's messages."""
+        if link.tag is not None:
+            self.feed(Received(link.tag, messages))  # type: ignore[arg-type]
+
+    def lost(self, link: Link, reason: str | None) -> None:
+        """A link has ended."""
+        source = link.tag
+        if source is None or self._links.get(source) is not link:  # type: ignore[call-overload]
+            return
+        del self._links[source]  # type: ignore[arg-type]
+        if isinstance(source, int):
+            self.feed(ClientGone(source))
+            return
+        log.info("peer lost", peer=source, reason=reason)
+        self.feed(PeerDown(NodeId(str(source)), reason or "link lost"))
+
+    def is_linked(self, node: NodeId) -> bool:
+        """Whether a link to the member is open."""
+        return node in self._links
+
+    def links(self) -> dict[Source, Link]:
+        """All open links, for metrics."""
+        return self._links
+
+    # events and effects
+
+    def feed(self, event: Event) -> None:
+        """Hand an event to the kernel and perform what it wants."""
+        now = Instant(self._loop.time() * 1000, time.time_ns() // 1_000_000)
+        self._perform(self.kernel.handle(event, now))
+        self.store_kick()
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(TICK_S, self._tick)
+
+    def persisted(self, tokens: list[Any]) -> None:
+        """The store made a group durable."""
+        self.feed(Persisted(tokens))
+
+    def fail(self, error: BaseException) -> None:
+        """Something happened after which the node must end."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    async def call(self, message: Any) -> Message:
+        """Ask this node as its own client; the caller bounds the time. For the gRPC edge."""
+        id = next(self._call_numbers)
+        answer: asyncio.Future[Message] = self._loop.create_future()
+        self._calls[id] = answer
+        try:
+            self.feed(Received(0, (tuple(message._replace(id=id)),)))
+            return await answer
+        finally:
+            del self._calls[id]
+
+    def _perform(self, effects: list[Effect]) -> None:
+        links = self._links
+        for effect in effects:
+            if type(effect) is Send:
+                if effect.to == 0:
+                    self._answer_call(effect.message)
+                elif (link := links.get(effect.to)) is not None:
+                    link.send(effect.message)
+            elif type(effect) is Broadcast:
+                packed = pack_message(effect.message)
+                for to in effect.to:
+                    if (link := links.get(to)) is not None:
+                        link.send_packed(packed)
+            else:
+                assert type(effect) is Disconnect, f"an unknown effect {effect}"
+                if (link := links.get(effect.to)) is not None:
+                    log.warning("protocol violation", source=effect.to, reason=effect.reason)
+                    link.close(effect.reason)
+
+    def _answer_call(self, message: Any) -> None:
+        answer = self._calls.get(message.id)
+        if answer is not None and not answer.done():
+            answer.set_result(message)
+
+    def _tick(self) -> None:
+        """Time passes, as long as somebody waits for it."""
+        self._ticking = False
+        if self.kernel.deadline() is not None:
+            self.feed(Tick())
+
+    def _peer_opened(self, link: Link, hello: Hello) -> None:
+        """A member introduces itself: check that neither disk is an old copy, then link it."""
+        node = NodeId(hello.name)
+        if node == self.me or all(member.name != node for member in self._config.nodes):
+            link.close(f"{node} is not another member of this cluster")
+            return
+        if hello.boot_remembered is not None and hello.boot_remembered > self._boot.number:
+            self.engine.put_meta(ROLLED_BACK, b"1", None)
+            self.fail(RolledBack(f"{node} remembers a later start of {self.me} than this disk"))
+            return
+        if (known := self._boots.of(node)) is not None and known > hello.boot:
+            link.close(f"this disk of {node} is older than one that {self.me} has met")
+            return
+        self._boots.remember(node, hello.boot)
+        older = self._links.get(node)
+        link.tag = node
+        self._links[node] = link
+        if older is not None:
+            older.abort("replaced by a newer link")
+            self.feed(PeerDown(node, "replaced by a newer link"))
+        log.info("peer linked", peer=node, address=link.address)
+        self.feed(PeerUp(node))
+
+
+class RolledBack(Exception):
+    """This node's disk is an old copy; after a restart it rebuilds from the others."""

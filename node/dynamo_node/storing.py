@@ -1,0 +1,147 @@
+"""Runs the store's blocking jobs in threads: one log group at a time, checkpoints paced.
+
+    writes of many messages ─▶ one group ─▶ log thread: one append, one fdatasync ─▶ Persisted
+                                   checkpoint thread: small synced slices with pauses between
+
+While one group syncs the next one gathers, so that the busier the node, the larger the groups. A
+failed sync ends the process: what the disk holds is unknown from then on, a restart reads it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from dynamo.storage.files import DiskFull
+from dynamo.storage.port import Engine, WriteGroup
+
+DISK_CHECK_S = 1.0
+DISK_FULL_RETRY_S = 0.5
+"""A group that finds the disk full waits so long; nothing of it was acknowledged."""
+SLICE_PAUSE_SHARE = 1.0
+"""Pause after a checkpoint slice, as a share of the time it took. Raising it: checkpoints disturb
+the log's fsyncs less and take longer."""
+
+log = structlog.get_logger()
+
+
+class StoreDriver:
+    """The threads of one engine."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        persisted: Callable[[list[Any]], None],
+        failed: Callable[[BaseException], None],
+        interval_ms: int | None,
+    ) -> None:
+        """`persisted` gets the tokens of each durable group; `failed` the end of the store.
+
+        `interval_ms`: groups count before they are synced, the log is synced this often.
+        """
+        self._engine, self._persisted, self._failed = engine, persisted, failed
+        self._interval_ms = interval_ms
+        self._log_thread = ThreadPoolExecutor(1, "log")
+        self._checkpoint_thread = ThreadPoolExecutor(1, "checkpoint")
+        self._busy = False
+        self._checkpointing: asyncio.Task[None] | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+
+    async def __aenter__(self) -> "StoreDriver":
+        self._loop = asyncio.get_running_loop()
+        self._check_disk()
+        if self._interval_ms is not None:
+            self._sync_later()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Finish the group and the checkpoint under way; the engine is closed by its owner."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._checkpointing is not None:
+            self._checkpointing.cancel()
+            await asyncio.wait([self._checkpointing])
+        await self._loop.run_in_executor(None, self._log_thread.shutdown)
+        await self._loop.run_in_executor(None, self._checkpoint_thread.shutdown)
+
+    def kick(self) -> None:
+        """There may be writes waiting: start a group unless one is under way."""
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._next_group)
+
+    def _next_group(self) -> None:
+        group = self._engine.take_group()
+        if group is None:
+            self._busy = False
+            return
+        self._run(group)
+
+    def _run(self, group: WriteGroup) -> None:
+        done = self._log_thread.submit(group.run)
+        done.add_done_callback(lambda done: self._back(self._group_done, group, done))
+
+    def _back(self, call: Callable[..., None], *arguments: Any) -> None:
+        """From a thread to the loop; a loop that is already closed needs no news."""
+        try:
+            self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            pass
+
+    def _group_done(self, group: WriteGroup, done: "Future[None]") -> None:
+        error = done.exception()
+        if isinstance(error, DiskFull):
+            log.error("disk full", reason=str(error))
+            self._timers.append(self._loop.call_later(DISK_FULL_RETRY_S, self._run, group))
+            return
+        if error is not None:
+            self._failed(error)
+            return
+        tokens = self._engine.synced(group)
+        self._next_group()
+        self._persisted(tokens)
+        if self._checkpointing is None and self._engine.checkpoint_due():
+            self._checkpointing = self._loop.create_task(self._checkpoint())
+
+    async def _checkpoint(self) -> None:
+        """Write the frozen table slice by slice."""
+        checkpoint = self._engine.begin_checkpoint()
+        if checkpoint is None:
+            self._checkpointing = None
+            return
+        try:
+            for piece in checkpoint.slices():
+                began = time.perf_counter()
+                await self._loop.run_in_executor(self._checkpoint_thread, piece)
+                await asyncio.sleep((time.perf_counter() - began) * SLICE_PAUSE_SHARE)
+            self._engine.checkpointed(checkpoint)
+        except DiskFull as error:
+            log.error("disk full, the checkpoint is put off", reason=str(error))
+            self._engine.checkpoint_failed(checkpoint)
+            await asyncio.sleep(DISK_FULL_RETRY_S)
+        except Exception as error:
+            self._failed(error)
+        self._checkpointing = None
+
+    def _check_disk(self) -> None:
+        """Look at the free space now and then."""
+        self._engine.check_disk()
+        self._timers = [timer for timer in self._timers if not timer.cancelled()][-2:]
+        self._timers.append(self._loop.call_later(DISK_CHECK_S, self._check_disk))
+
+    def _sync_later(self) -> None:
+        """Durability `interval`: sync what has gathered, every so often."""
+        assert self._interval_ms is not None
+        done = self._log_thread.submit(self._engine.sync)
+        done.add_done_callback(lambda done: self._back(self._interval_synced, done))
+
+    def _interval_synced(self, done: "Future[None]") -> None:
+        if (error := done.exception()) is not None:
+            self._failed(error)
+            return
+        assert self._interval_ms is not None
+        delay = self._loop.call_later(self._interval_ms / 1000, self._sync_later)
+        self._timers.append(delay)
