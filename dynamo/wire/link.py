@@ -9,13 +9,12 @@ Laws: every connection made ends in exactly one `on_lost`, before it there is at
 travels together, in order. What a peer sends never raises here: it ends the link, with a reason
 that is told to both sides.
 
-The hot path is `send`, `_flush` and `data_received`: one list append per message sent, and one
-call of `on_messages` per read, however many messages it brought.
+The hot path is `send`, `_write` and `data_received`: one list append per message sent, one call
+of msgpack per tick, and one call of `on_messages` per read, however many messages it brought.
 """
 
 import asyncio
 from collections.abc import Callable
-from operator import itemgetter
 from typing import Final, NamedTuple, cast
 
 from dynamo.errors import ProtocolViolation
@@ -47,9 +46,11 @@ GREETING, OPEN, CLOSING, LOST = range(4)
 REFUSED_MAX: Final = 64
 """Connections over the maximum that are told so at one time; yet more are just reset."""
 
+OUTBOX_MAX: Final = 256
+"""Messages that wait for the end of the tick; then they are written, as a frame of their own."""
+
 _PING: Final = pack_message((KIND_PING,))
 _PONG: Final = pack_message((KIND_PONG,))
-_kind_of = itemgetter(0)
 
 
 class Callbacks(NamedTuple):
@@ -68,6 +69,38 @@ class Callbacks(NamedTuple):
 class Link(asyncio.Protocol):
     """One connection; the same class dials and accepts, in nodes and in clients."""
 
+    __slots__ = (
+        "_among",
+        "_bytes_in_at_beat",
+        "_callbacks",
+        "_decoder",
+        "_dialing",
+        "_encoder",
+        "_flushing",
+        "_greeted",
+        "_greeter",
+        "_limits",
+        "_loop",
+        "_my_hello",
+        "_outbox",
+        "_packed_bytes",
+        "_silent_ms",
+        "_state",
+        "_timer",
+        "_transport",
+        "address",
+        "bytes_in",
+        "bytes_out",
+        "frames_out",
+        "messages_in",
+        "messages_out",
+        "reason",
+        "tag",
+        "their_hello",
+        "version",
+        "violation",
+    )
+
     def __init__(
         self,
         callbacks: Callbacks,
@@ -84,9 +117,8 @@ class Link(asyncio.Protocol):
         self._greeter = HelloDecoder()
         self._encoder = FrameEncoder(limits.frame_bytes_max, limits.frame_bytes_target)
         self._decoder = FrameDecoder(limits.frame_bytes_max)
-        self._outbox: list[bytes] = []
-        self._outbox_bytes = 0
-        self._room = -1
+        self._outbox: list[Message | bytes] = []
+        self._packed_bytes = 0
         self._flushing = False
         self._silent_ms = 0.0
         self._bytes_in_at_beat = 0
@@ -107,28 +139,39 @@ class Link(asyncio.Protocol):
     # sending
 
     def send(self, message: Message) -> None:
-        """Send in this tick's frame. Silently nothing on a closing or lost link, as on a network.
+        """Send with all of this tick. Silently nothing on a closing or lost link.
+
+        The message is packed at the end of the tick. One that cannot be packed, or fits in no
+        frame, is our own fault: it is dropped and told to the loop's exception handler.
+        """
+        outbox = self._outbox
+        outbox.append(message)
+        if not self._flushing:
+            self._schedule()
+        elif len(outbox) >= OUTBOX_MAX:
+            self._write()
+
+    def send_packed(self, data: bytes) -> None:
+        """The same for a message that `pack_message` already packed, for several peers at once.
 
         Raises ValueTooLarge if the message fits in no frame.
         """
-        self.send_packed(pack_message(message))
-
-    def send_packed(self, data: bytes) -> None:
-        """The same for a message that `pack_message` already packed, for several peers at once."""
-        self._outbox.append(data)
-        self._outbox_bytes = waiting = self._outbox_bytes + len(data)
-        if waiting > self._room:
-            self._check_room(len(data))
+        if len(data) > self._encoder.message_bytes_max:
+            raise too_large(len(data), self._encoder.message_bytes_max)
+        outbox = self._outbox
+        outbox.append(data)
+        self._packed_bytes += len(data)
         if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._schedule()
+        elif len(outbox) >= OUTBOX_MAX or self._packed_bytes > self._limits.frame_bytes_target:
+            self._write()
 
     @property
     def queued_bytes(self) -> int:
         """What waits to be sent here, outside the kernel's own buffers."""
         if self._state in (GREETING, LOST):
-            return self._outbox_bytes
-        return self._outbox_bytes + self._transport.get_write_buffer_size()
+            return self._packed_bytes
+        return self._packed_bytes + self._transport.get_write_buffer_size()
 
     @property
     def frames_in(self) -> int:
@@ -148,9 +191,10 @@ class Link(asyncio.Protocol):
             return
         self.reason = reason
         if self._dialing or self._greeted:
-            self._outbox.append(pack_message((KIND_GOODBYE, (reason or "")[:REASON_MAX])))
-            self._outbox_bytes += len(self._outbox[-1])
-            self._flush()
+            self._outbox.append((KIND_GOODBYE, (reason or "")[:REASON_MAX]))
+            self._write()
+            if self._state == CLOSING:  # the budget did not hold it
+                return
         else:
             self._transport.write(encode_refusal(reason or ""))
         self._shut()
@@ -217,7 +261,7 @@ class Link(asyncio.Protocol):
         if not messages:
             return
         self.messages_in += len(messages)
-        if min(map(_kind_of, messages)) < KIND_APPLICATION_MIN:
+        if self._decoder.has_control:
             self._receive_control(messages)
         else:
             self._callbacks.on_messages(self, messages)
@@ -238,33 +282,51 @@ class Link(asyncio.Protocol):
 
     # private
 
+    def _schedule(self) -> None:
+        assert self._state != GREETING, "a link cannot be sent on before on_open"
+        if self._state == OPEN:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+        else:
+            self._outbox.clear()
+            self._packed_bytes = 0
+
     def _flush(self) -> None:
         self._flushing = False
-        outbox, size = self._outbox, self._outbox_bytes
-        if not outbox:
+        self._write()
+
+    def _write(self) -> None:
+        """Hand the outbox to the transport, which gathers all writes of a tick in one."""
+        outbox, some_packed = self._outbox, self._packed_bytes > 0
+        self._outbox, self._packed_bytes = [], 0
+        if not outbox or self._state >= CLOSING:
             return
-        self._outbox, self._outbox_bytes = [], 0
-        for frame in self._encoder.frames(outbox, size):
-            self._transport.write(frame)
-            self.bytes_out += len(frame)
-            self.frames_out += 1
-        self.messages_out += len(outbox)
-        self._room = min(self._encoder.message_bytes_max, self._budget_left())
-
-    def _budget_left(self) -> int:
-        return self._limits.outgoing_bytes_max - self._transport.get_write_buffer_size()
-
-    def _check_room(self, size: int) -> None:
-        """The slow path of `send`, taken when the room known at the last flush does not do."""
-        assert self._state != GREETING, "a link cannot be sent on before on_open"
-        if self._state != OPEN:
-            self._outbox, self._outbox_bytes = [], 0
-        elif size > self._encoder.message_bytes_max:
-            self._outbox.pop()
-            self._outbox_bytes -= size
-            raise too_large(size, self._encoder.message_bytes_max)
-        elif self._outbox_bytes > self._budget_left():
+        try:
+            buffers = self._encoder.frames(outbox, some_packed)
+        except Exception:  # whatever msgpack says of a value that is none of its own
+            buffers = self._encoder.frames(self._sound(outbox), True)
+        size = sum(map(len, buffers))
+        if size + self._transport.get_write_buffer_size() > self._limits.outgoing_bytes_max:
             self.abort("send budget exceeded")
+            return
+        self._transport.writelines(buffers)
+        self.bytes_out += size
+        self.frames_out += len(buffers) // 2
+        self.messages_out += len(outbox)
+
+    def _sound(self, outbox: list[Message | bytes]) -> list[Message | bytes]:
+        """Those that can be sent, packed; the others are told to whoever watches the loop."""
+        sound: list[Message | bytes] = []
+        for message in outbox:
+            try:
+                data = message if type(message) is bytes else pack_message(cast(Message, message))
+                if len(data) > self._encoder.message_bytes_max:
+                    raise too_large(len(data), self._encoder.message_bytes_max)
+                sound.append(data)
+            except Exception as wrong:
+                about = f"a message of kind {message[0]} to {self.address} was dropped: {wrong}"
+                self._loop.call_exception_handler({"message": about, "exception": wrong})
+        return sound
 
     def _greet(self, data: bytes) -> None:
         try:
@@ -289,7 +351,6 @@ class Link(asyncio.Protocol):
             self._transport.write(encode_hello(self._my_hello))
         self._greeted = True
         self._state = OPEN
-        self._room = self._encoder.message_bytes_max
         self.their_hello = hello
         self._callbacks.on_open(self, hello)
         rest, self._greeter.rest = self._greeter.rest, b""
@@ -335,7 +396,7 @@ class Link(asyncio.Protocol):
         if self._state >= CLOSING:
             return
         self._state = CLOSING
-        self._outbox, self._outbox_bytes, self._room = [], 0, -1
+        self._outbox, self._packed_bytes = [], 0
         self._timer.cancel()
         self._timer = self._loop.call_later(
             self._limits.goodbye_timeout_ms / 1000, self._transport.abort
