@@ -20,7 +20,7 @@ import msgpack
 from dynamo.errors import CorruptData
 from dynamo.storage.key_index import KeyIndex
 from dynamo.storage.log import Log
-from dynamo.storage.memory_table import MemoryTable
+from dynamo.storage.recent_writes import RecentWrites
 from dynamo.storage.sealing import opened, sealed
 from dynamo.storage.tables import CheckpointTable, Items
 
@@ -71,7 +71,7 @@ class Checkpoint:
 
     def __init__(
         self,
-        frozen: MemoryTable,
+        frozen: RecentWrites,
         table: CheckpointTable,
         log: Log,
         number: int,

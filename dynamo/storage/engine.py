@@ -26,8 +26,8 @@ from dynamo.storage.checkpoint import (
 )
 from dynamo.storage.files import DiskFull, Files
 from dynamo.storage.log import Log
-from dynamo.storage.memory_table import MemoryTable
 from dynamo.storage.port import EngineOptions, RunningCheckpoint, WriteGroup
+from dynamo.storage.recent_writes import RecentWrites
 from dynamo.storage.recovery import Recovery, Replay
 from dynamo.storage.sealing import opened
 from dynamo.storage.segment import Writes, encode_writes
@@ -66,8 +66,8 @@ class LogEngine:
         self._table = table
         self._options = options
         self._log = Log(files, options.segment_bytes, sync_each=options.durability == "fsync")
-        self._active = MemoryTable()
-        self._frozen = MemoryTable()
+        self._active = RecentWrites()
+        self._frozen = RecentWrites()
         self._newest = self._active.entries
         self._waiting: Writes = {}
         self._waiting_bytes = 0
@@ -214,7 +214,7 @@ class LogEngine:
     def checkpointed(self, checkpoint: RunningCheckpoint) -> None:
         """All slices have run: let go of the frozen writes."""
         assert checkpoint is self._running, "one checkpoint runs at a time"
-        self._frozen = MemoryTable()
+        self._frozen = RecentWrites()
         self._table.refresh()
         self._running = self._frozen_number = None
         self._covered_log_bytes = self._frozen_log_bytes
@@ -224,7 +224,7 @@ class LogEngine:
         assert checkpoint is self._running, "one checkpoint runs at a time"
         for key, record in self._active.entries.items():
             self._frozen.put(key, record)
-        self._active, self._frozen = self._frozen, MemoryTable()
+        self._active, self._frozen = self._frozen, RecentWrites()
         self._newest = self._active.entries
         self._running = self._frozen_number = None
         self._disk_low = True
@@ -258,14 +258,17 @@ class LogEngine:
         )
 
     def close_clean(self) -> list[Hashable]:
-        """Job. Make everything durable and mark the stop as clean; tokens as from `synced`."""
-        assert self._under_way is None, "the group under way is to be finished first"
-        assert self._running is None, "the checkpoint under way is to be finished first"
+        """Job. Make everything durable and mark the stop as clean; tokens as from `synced`.
+
+        No other job may run any more. A group or checkpoint that was left half way is done again.
+        """
         tokens: list[Hashable] = []
-        while (group := self.take_group()) is not None:
-            group.run()
+        while (group := self._under_way or self.take_group()) is not None:
+            if group.number > self._log.last_number:
+                group.run()
             tokens += self.synced(group)
         self._log.sync()
+        self._running = None
         with suppress(DiskFull):  # then the next start replays the log instead
             if self._frozen_number is not None:
                 self._run_checkpoint(clean=False)
@@ -296,7 +299,7 @@ class LogEngine:
 
     def _freeze(self) -> None:
         """Everything written so far is in the groups up to `_frozen_number`, once they are run."""
-        self._frozen, self._active = self._active, MemoryTable()
+        self._frozen, self._active = self._active, RecentWrites()
         self._newest = self._active.entries
         self._frozen_number = self._number + len(self._full) + bool(self._waiting)
         self._frozen_log_bytes = self._log.appended_bytes

@@ -8,10 +8,12 @@ from collections.abc import Hashable
 from itertools import islice
 
 from dynamo.storage.key_index import KeyIndex
-from dynamo.storage.memory_table import ENTRY_BYTES
-from dynamo.storage.port import RunningCheckpoint, WriteGroup
+from dynamo.storage.port import EngineOptions, RunningCheckpoint, WriteGroup
+from dynamo.storage.recent_writes import ENTRY_BYTES
 from dynamo.storage.recovery import Recovery
 from dynamo.types import ItemKey
+
+_UNBOUNDED = EngineOptions(durability="memory", memory_bytes_max=0)
 
 
 class MemoryGroup:
@@ -25,14 +27,14 @@ class MemoryGroup:
 
 
 class MemoryEngine:
-    """`Engine` in memory only, with a bound on its bytes (0: none)."""
+    """`Engine` in memory only; of the options it heeds `memory_bytes_max` (0: no bound)."""
 
-    def __init__(self, memory_bytes_max: int = 0) -> None:
+    def __init__(self, options: EngineOptions = _UNBOUNDED) -> None:
         self._records: dict[bytes, bytes] = {}
         self._index = KeyIndex()
         self._states: dict[str, bytes] = {}
         self._bytes = 0
-        self._bytes_max = memory_bytes_max
+        self._bytes_max = options.memory_bytes_max
         self._tokens: list[Hashable] = []
         self._under_way: MemoryGroup | None = None
 

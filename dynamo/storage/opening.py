@@ -20,7 +20,7 @@ def open_engine(path: str, options: EngineOptions) -> tuple[Engine, Recovery]:
     """
     engine: Engine
     if options.durability == "memory":
-        engine = MemoryEngine(options.memory_bytes_max)
+        engine = MemoryEngine(options)
         return engine, engine.open()
     files = OsFiles(path)
     try:

@@ -100,7 +100,8 @@ class Engine(RecordStore, Protocol):
         """Look how much room is left; about once a second is often enough."""
 
     def close_clean(self) -> list[Hashable]:
-        """Job. Make everything durable and mark the stop as clean; tokens as from `synced`."""
+        """Job. Make everything durable and mark the stop as clean; tokens as from `synced`. No
+        other job may run any more; one that was left half way is done again."""
 
     def close(self) -> None:
         """Let go of the files as they are; the next open replays the log."""

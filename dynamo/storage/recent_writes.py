@@ -12,7 +12,7 @@ ENTRY_BYTES = 200
 """What an entry costs besides its key and record: two bytes objects and its share of the dict."""
 
 
-class MemoryTable:
+class RecentWrites:
     """Newest records by key; a str for a key is one of the node's own states, never scanned."""
 
     def __init__(self) -> None:
