@@ -11,12 +11,14 @@ import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
-from dynamo.errors import InvalidRequest
+from dynamo.errors import InvalidRequest, KeyTooLarge
 from dynamo.types import OperationId, TableId
 
 OPERATION_BYTES = 20
+KEY_BYTES_MAX = 16 << 10
+"""No configuration allows longer keys."""
 TOKEN_CHARS_MAX = 48 << 10
-"""Above the longest legal one (two keys of 16 KiB); a longer word is refused unread."""
+"""Above the longest id of two such keys; a longer word is refused unread."""
 
 _HEAD = struct.Struct(">BIH")
 _LENGTH = struct.Struct(">H")
@@ -33,9 +35,10 @@ class OperationToken(NamedTuple):
 
 
 def encode_operation(table: int, key: bytes, sort_key: bytes, operation: bytes) -> str:
-    """The word for one write. Raises InvalidRequest if a key is longer than any item's."""
-    if len(key) > 0xFFFF or len(sort_key) > 0xFFFF:
-        raise InvalidRequest(f"a key of {max(len(key), len(sort_key))} bytes is too long")
+    """The word for one write. Raises KeyTooLarge if a key is longer than any item's."""
+    if max(len(key), len(sort_key)) > KEY_BYTES_MAX:
+        longest = max(len(key), len(sort_key))
+        raise KeyTooLarge(f"a key has {longest} bytes, none has above {KEY_BYTES_MAX}")
     assert len(operation) == OPERATION_BYTES, "an operation has 20 bytes"
     head = _HEAD.pack(_FORMAT, table, len(key))
     body = b"".join((head, key, _LENGTH.pack(len(sort_key)), sort_key, operation))

@@ -413,7 +413,9 @@ class FailureInfo(_message.Message):
     outcome: Global___Outcome.ValueType
     """What became of the write; unspecified for reads."""
     operation_id: _builtins.str
-    """Names the write, for GetOutcome or a repetition; empty for reads."""
+    """Names the write, for GetOutcome or a repetition; empty for reads. Also empty if it would have
+    over 4,096 characters; only keys beyond the default limits make such ids.
+    """
     retry_after_ms: _builtins.int
     """A retry before this is in vain; 0: nothing is known about it."""
     @_builtins.property

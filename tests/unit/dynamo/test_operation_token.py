@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamo.errors import InvalidRequest
+from dynamo.errors import InvalidRequest, KeyTooLarge
 from dynamo.siblings.operation_token import decode_operation, encode_operation
 
 TABLES = st.integers(0, (1 << 32) - 1)
@@ -48,5 +48,7 @@ def test_an_endless_word_is_refused_unread() -> None:
 
 
 def test_keys_longer_than_any_are_the_callers_mistake() -> None:
-    with pytest.raises(InvalidRequest, match="65536"):
-        encode_operation(1, bytes(65536), b"", bytes(20))
+    longest = encode_operation(1, bytes(16384), bytes(16384), bytes(20))
+    assert len(decode_operation(longest).sort_key) == 16384
+    with pytest.raises(KeyTooLarge, match="16385"):
+        encode_operation(1, bytes(16385), b"", bytes(20))
