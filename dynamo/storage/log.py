@@ -5,8 +5,8 @@
       recycled by a checkpoint ^ the next group       made in advance, so that rollover waits for
       of number >= 44                                 nothing
 
-A segment's generation is its place in the order and stands in its name; `rename` is all there is
-to recycling one, because groups of another generation are never read. A group is one write and one
+A segment's generation is its place in the order and stands in its name; renaming a segment is
+enough to recycle it, because groups of another generation are never read. A group is one write and one
 sync. After a failed write or sync nobody knows what the disk holds (the kernel may have dropped the
 dirty pages), so the log refuses everything and the process must end.
 
@@ -201,11 +201,14 @@ class Log:
             self.disk_full = True
             raise
         self.disk_full = False
+        self._write_header(name)
+        return Segment(generation, size, 0)
+
+    def _write_header(self, name: str) -> None:
         handle = self._files.open(name)
         self._files.pwrite(handle, header_block(), 0)
         self._files.fdatasync(handle)
         self._files.close(handle)
-        return Segment(generation, size, 0)
 
     def _sync_replayed(self, segment: Segment) -> None:
         # After a mere crash of the process its last groups are read back from the kernel's cache.
@@ -220,6 +223,7 @@ class Log:
             return
         generation = self._next_generation()
         self._files.rename(name, segment_name(generation))
+        self._write_header(segment_name(generation))  # a crash may have come before the first one
         self._spares.append(Segment(generation, segment.size, 0))
 
     def _refuse_if_failed(self) -> None:

@@ -63,14 +63,20 @@ class Replay:
         found = list(generations(files.list()))
         self.damaged = bool(found) if new_table else first_needed not in (0, *found)
         for generation in found:
-            self._read(generation, files.read(segment_name(generation)))
+            if generation >= first_needed:
+                self._read(generation, files.read(segment_name(generation)))
+            else:
+                self._set_aside(files, generation)
         self._settle()
 
     def skip(self, files: Files) -> None:
         """After a clean stop: every segment is there to be used again, none is read."""
         for generation in generations(files.list()):
-            size = files.size(segment_name(generation))
-            self.segments.append(Segment(generation, size, 0))
+            self._set_aside(files, generation)
+
+    def _set_aside(self, files: Files, generation: int) -> None:
+        """Not to be read: a cut tail there may carry numbers that were given again since."""
+        self.segments.append(Segment(generation, files.size(segment_name(generation)), 0))
 
     def _read(self, generation: int, data: bytes) -> None:
         sound_header = header_is_sound(data)
@@ -105,5 +111,10 @@ class Replay:
                 self._replay(group)
         else:
             self.torn_bytes = sum(GROUP_HEADER_BYTES + len(group.payload) for group in behind)
-        if self.damaged:  # what shows the damage stays until a checkpoint has covered it
-            self.segments = [s._replace(last_number=self.last_number) for s in self.segments]
+        self.segments = [self._as_kept(segment) for segment in self.segments]
+
+    def _as_kept(self, segment: Segment) -> Segment:
+        """What shows damage stays until a checkpoint has covered it; a cut tail does not count."""
+        if self.damaged:
+            return segment._replace(last_number=self.last_number)
+        return segment._replace(last_number=min(segment.last_number, self.last_number))
