@@ -5,6 +5,7 @@ opens a socket for frames. Until then the network must be trusted; the default h
 """
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
@@ -75,6 +76,8 @@ class LinkSet:
         except BaseException:
             if link in self.dialed:
                 link.abort("dialing was given up")
+            if opened.done() and not opened.cancelled():
+                opened.exception()  # taken note of, lest the loop complain
             raise
 
     async def close(self, reason: str) -> None:
@@ -84,11 +87,14 @@ class LinkSet:
             self._timer = None
         for server in self._servers:
             server.close()
-        for link in [*self.accepted, *self.dialed]:
-            link.close(reason)
         while self.accepted or self.dialed:
+            for link in [*self.accepted, *self.dialed]:
+                link.close(reason)
             self._emptied.clear()
-            await self._emptied.wait()
+            # A connection that was just being made is only found in the next round.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.limits.goodbye_timeout_ms / 1000):
+                    await self._emptied.wait()
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()

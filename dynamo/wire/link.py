@@ -198,12 +198,7 @@ class Link(asyncio.Protocol):
         else:
             self._transport.write(encode_refusal(reason or ""))
         self._shut()
-        if self._transport.can_write_eof() and not self._transport.is_closing():
-            # Half-closed until the other side closes too: closing with bytes unread would send
-            # a reset, which may overtake the goodbye.
-            self._transport.write_eof()
-        else:
-            self._transport.close()
+        self._hang_up()
 
     def abort(self, reason: str | None = None) -> None:
         """End at once; what was not yet written is dropped."""
@@ -304,7 +299,8 @@ class Link(asyncio.Protocol):
         try:
             buffers = self._encoder.frames(outbox, some_packed)
         except Exception:  # whatever msgpack says of a value that is none of its own
-            buffers = self._encoder.frames(self._sound(outbox), True)
+            outbox = self._sound(outbox)
+            buffers = self._encoder.frames(outbox, True)
         size = sum(map(len, buffers))
         if size + self._transport.get_write_buffer_size() > self._limits.outgoing_bytes_max:
             self.abort("send budget exceeded")
@@ -328,6 +324,18 @@ class Link(asyncio.Protocol):
                 self._loop.call_exception_handler({"message": about, "exception": wrong})
         return sound
 
+    def _hang_up(self) -> None:
+        """Close our half only: closing with bytes unread would reset the connection, and a reset
+        may overtake the goodbye. The other side closes at the goodbye, or the timer does."""
+        transport = self._transport
+        if transport.is_closing() or not transport.can_write_eof():
+            transport.close()
+            return
+        try:
+            transport.write_eof()
+        except OSError:  # the other side has reset the connection, and we are about to hear it
+            transport.abort()
+
     def _greet(self, data: bytes) -> None:
         try:
             hello = self._greeter.feed(data)
@@ -335,6 +343,7 @@ class Link(asyncio.Protocol):
                 return
             if isinstance(hello, Refusal):
                 self.reason = f"refused: {hello.reason}"
+                self._shut()
                 self._transport.close()
                 return
             if not self._dialing:
