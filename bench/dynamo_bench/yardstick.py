@@ -17,6 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from dynamo_bench.in_flight import for_each
 from dynamo_bench.measure import Figures, Operate, Progress, closed_loop
 from dynamo_bench.yardstick_wire import GET, PUT, Asker
 
@@ -68,13 +69,12 @@ class Yardstick:
 
     async def fill(self) -> None:
         """Write every key once, so that reads find something."""
-        todo = iter(self._keys)
 
-        async def worker() -> None:
-            for number, key in enumerate(todo):
-                await self._ask(number, PUT, key, self._value)
+        async def write(numbered: tuple[int, bytes]) -> None:
+            number, key = numbered
+            await self._ask(number, PUT, key, self._value)
 
-        await asyncio.gather(*(worker() for _ in range(FILL_IN_FLIGHT)))
+        await for_each(enumerate(self._keys), write, in_flight=FILL_IN_FLIGHT)
 
     async def measure(
         self, workload: str, *, concurrency: int, seconds: float, progress: Progress | None = None

@@ -1,0 +1,104 @@
+"""The load generator: what `dynamo-bench run` does to a cluster through the client library.
+
+Keys are dealt out to the workers, so that no two write one key at a time, and each put replaces
+what the put before it wrote: the context that a put returns goes into the next put of its key.
+So a record keeps one value however long the run, as it does in the yardstick.
+
+    worker 0: k0 k3 k6 …      worker 1: k1 k4 k7 …      worker 2: k2 k5 k8 …      (3 workers)
+"""
+
+import asyncio
+import itertools
+import os
+from typing import Any, Literal
+
+from dynamo.errors import DynamoError
+from dynamo_bench.in_flight import for_each
+from dynamo_bench.measure import Figures, Operate, Progress, closed_loop
+from dynamo_bench.ports import Table
+
+Workload = Literal["put", "get", "mixed"]
+Reads = Literal["client", "server"]
+"""Who asks the replicas for a get: the client itself, or a coordinating node."""
+
+FILL_IN_FLIGHT = 64
+FILL_TRIES_MAX = 100
+FILL_PAUSE_S = 0.05
+
+
+class Load:
+    """The keys of one table under load, with the newest context of each."""
+
+    def __init__(self, table: Table, keys: int = 20_000, value_bytes: int = 1024) -> None:
+        self._table = table
+        self._keys = [f"k{number}".encode() for number in range(keys)]
+        self._value = os.urandom(value_bytes)
+        self._contexts: dict[bytes, Any] = {}
+
+    def through(self, table: Table) -> "Load":
+        """The same keys, values and contexts over another connection."""
+        other = Load(table, 0, 0)
+        other._keys, other._value, other._contexts = self._keys, self._value, self._contexts
+        return other
+
+    async def fill(self, progress: Progress | None = None) -> None:
+        """Read every key and write those that lack a value of the wanted size."""
+
+        async def fill_one(numbered: tuple[int, bytes]) -> None:
+            number, key = numbered
+            await self._fill_key(key)
+            if progress:
+                progress(number / len(self._keys))
+
+        await for_each(enumerate(self._keys), fill_one, in_flight=FILL_IN_FLIGHT)
+
+    async def measure(
+        self,
+        workload: Workload,
+        *,
+        concurrency: int,
+        seconds: float,
+        progress: Progress | None = None,
+    ) -> Figures:
+        """Run one cell. Call `fill` first."""
+        if concurrency > len(self._keys):
+            raise ValueError(f"{concurrency} workers need as many keys, not {len(self._keys)}")
+        make = {"put": self._putter, "get": self._getter, "mixed": self._mixer}[workload]
+        workers = [make(self._keys[first::concurrency]) for first in range(concurrency)]
+        return await closed_loop(workers, seconds, progress)
+
+    def _getter(self, keys: list[bytes]) -> Operate:
+        get, turns = self._table.get, itertools.cycle(keys)
+        return lambda: get(next(turns))
+
+    def _putter(self, keys: list[bytes]) -> Operate:
+        table, value, contexts = self._table, self._value, self._contexts
+        turns = itertools.cycle(keys)
+
+        async def put() -> None:
+            key = next(turns)
+            context = contexts.pop(key, None)  # stays away if the put fails: its fate is unknown
+            if context is None:
+                context = (await table.get(key)).context
+            contexts[key] = await table.put(key, value, context=context)
+
+        return put
+
+    def _mixer(self, keys: list[bytes]) -> Operate:
+        turns = itertools.cycle([self._getter(keys), self._putter(keys)])
+        return lambda: next(turns)()
+
+    async def _fill_key(self, key: bytes) -> None:
+        for tries_left in reversed(range(FILL_TRIES_MAX)):
+            try:
+                item = await self._table.get(key)
+                context = item.context
+                if [len(value) for value in item.values] != [len(self._value)]:
+                    context = await self._table.put(key, self._value, context=context)
+            except DynamoError:
+                if not tries_left:
+                    raise
+                await asyncio.sleep(FILL_PAUSE_S)
+            else:
+                self._contexts[key] = context
+                return
