@@ -9,8 +9,8 @@ Laws: every connection made ends in exactly one `on_lost`, before it there is at
 travels together, in order. What a peer sends never raises here: it ends the link, with a reason
 that is told to both sides.
 
-The hot path is `send`, `_write` and `data_received`: one list append per message sent, one call
-of msgpack per tick, and one call of `on_messages` per read, however many messages it brought.
+`dynamo.wire.sender` is the half that sends. Here the hot path is `data_received`: one call of
+`on_messages` per read, however many messages it brought.
 """
 
 import asyncio
@@ -21,10 +21,8 @@ from dynamo.errors import ProtocolViolation
 from dynamo.wire.frames import (
     KIND_APPLICATION_MIN,
     FrameDecoder,
-    FrameEncoder,
     Message,
     pack_message,
-    too_large,
 )
 from dynamo.wire.handshake import (
     REASON_MAX,
@@ -36,18 +34,14 @@ from dynamo.wire.handshake import (
     encode_refusal,
 )
 from dynamo.wire.limits import LinkLimits
+from dynamo.wire.sender import CLOSING, GREETING, LOST, OPEN, Sender
 
 KIND_GOODBYE: Final = 0
 KIND_PING: Final = 1
 KIND_PONG: Final = 2
 
-GREETING, OPEN, CLOSING, LOST = range(4)
-
 REFUSED_MAX: Final = 64
 """Connections over the maximum that are told so at one time; yet more are just reset."""
-
-OUTBOX_MAX: Final = 256
-"""Messages that wait for the end of the tick; then they are written, as a frame of their own."""
 
 _PING: Final = pack_message((KIND_PING,))
 _PONG: Final = pack_message((KIND_PONG,))
@@ -66,7 +60,7 @@ class Callbacks(NamedTuple):
     """The end. None: the other side left without a word."""
 
 
-class Link(asyncio.Protocol):
+class Link(Sender):
     """One connection; the same class dials and accepts, in nodes and in clients."""
 
     __slots__ = (
@@ -75,26 +69,12 @@ class Link(asyncio.Protocol):
         "_callbacks",
         "_decoder",
         "_dialing",
-        "_encoder",
-        "_flushing",
         "_greeted",
         "_greeter",
-        "_limits",
-        "_loop",
         "_my_hello",
-        "_outbox",
-        "_packed_bytes",
         "_silent_ms",
-        "_state",
-        "_timer",
-        "_transport",
-        "address",
         "bytes_in",
-        "bytes_out",
-        "frames_out",
         "messages_in",
-        "messages_out",
-        "reason",
         "tag",
         "their_hello",
         "version",
@@ -110,78 +90,27 @@ class Link(asyncio.Protocol):
         among: dict["Link", None] | None = None,
     ) -> None:
         """`among` is where the link enters itself while it is connected."""
-        self._callbacks, self._limits, self._dialing = callbacks, limits, dialing
+        super().__init__(limits)
+        self._callbacks, self._dialing = callbacks, dialing
         self._among: dict[Link, None] = {} if among is None else among
-        self._state = GREETING
         self._greeted = False
         self._greeter = HelloDecoder()
-        self._encoder = FrameEncoder(limits.frame_bytes_max, limits.frame_bytes_target)
         self._decoder = FrameDecoder(limits.frame_bytes_max)
-        self._outbox: list[Message | bytes] = []
-        self._packed_bytes = 0
-        self._flushing = False
         self._silent_ms = 0.0
         self._bytes_in_at_beat = 0
-        self.bytes_in = self.bytes_out = 0
-        self.frames_out = self.messages_in = self.messages_out = 0
-        self.address = ""
-        """Where the other side is, for people: `host:port`."""
+        self.bytes_in = self.messages_in = 0
         self.their_hello: Hello | None = None
         self.version = 0
         """The protocol version agreed on."""
-        self.reason: str | None = None
-        """Why the link ends or ended."""
         self.violation: ProtocolViolation | None = None
         """The reason as an error, if the other side broke the rules."""
         self.tag: object = None
         """For the owner's use."""
 
-    # sending
-
-    def send(self, message: Message) -> None:
-        """Send with all of this tick. Silently nothing on a closing or lost link.
-
-        The message is packed at the end of the tick. One that cannot be packed, or fits in no
-        frame, is our own fault: it is dropped and told to the loop's exception handler.
-        """
-        outbox = self._outbox
-        outbox.append(message)
-        if not self._flushing:
-            self._schedule()
-        elif len(outbox) >= OUTBOX_MAX:
-            self._write()
-
-    def send_packed(self, data: bytes) -> None:
-        """The same for a message that `pack_message` already packed, for several peers at once.
-
-        Raises ValueTooLarge if the message fits in no frame.
-        """
-        if len(data) > self._encoder.message_bytes_max:
-            raise too_large(len(data), self._encoder.message_bytes_max)
-        outbox = self._outbox
-        outbox.append(data)
-        self._packed_bytes += len(data)
-        if not self._flushing:
-            self._schedule()
-        elif len(outbox) >= OUTBOX_MAX or self._packed_bytes > self._limits.frame_bytes_target:
-            self._write()
-
-    @property
-    def queued_bytes(self) -> int:
-        """What waits to be sent here, outside the kernel's own buffers."""
-        if self._state in (GREETING, LOST):
-            return self._packed_bytes
-        return self._packed_bytes + self._transport.get_write_buffer_size()
-
     @property
     def frames_in(self) -> int:
         """Frames received."""
         return self._decoder.frames
-
-    @property
-    def is_open(self) -> bool:
-        """Whether what is sent has a chance to arrive."""
-        return self._state == OPEN
 
     # ending
 
@@ -199,15 +128,6 @@ class Link(asyncio.Protocol):
             self._transport.write(encode_refusal(reason or ""))
         self._shut()
         self._hang_up()
-
-    def abort(self, reason: str | None = None) -> None:
-        """End at once; what was not yet written is dropped."""
-        if self._state == LOST:
-            return
-        if self._state != CLOSING:
-            self.reason = reason
-        self._shut()
-        self._transport.abort()
 
     def beat(self, elapsed_ms: float) -> None:
         """Time passes: ask a silent peer for life, give up one that stays silent."""
@@ -276,53 +196,6 @@ class Link(asyncio.Protocol):
         self._callbacks.on_lost(self, self.reason)
 
     # private
-
-    def _schedule(self) -> None:
-        assert self._state != GREETING, "a link cannot be sent on before on_open"
-        if self._state == OPEN:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
-        else:
-            self._outbox.clear()
-            self._packed_bytes = 0
-
-    def _flush(self) -> None:
-        self._flushing = False
-        self._write()
-
-    def _write(self) -> None:
-        """Hand the outbox to the transport, which gathers all writes of a tick in one."""
-        outbox, some_packed = self._outbox, self._packed_bytes > 0
-        self._outbox, self._packed_bytes = [], 0
-        if not outbox or self._state >= CLOSING:
-            return
-        try:
-            buffers = self._encoder.frames(outbox, some_packed)
-        except Exception:  # whatever msgpack says of a value that is none of its own
-            outbox = self._sound(outbox)
-            buffers = self._encoder.frames(outbox, True)
-        size = sum(map(len, buffers))
-        if size + self._transport.get_write_buffer_size() > self._limits.outgoing_bytes_max:
-            self.abort("send budget exceeded")
-            return
-        self._transport.writelines(buffers)
-        self.bytes_out += size
-        self.frames_out += len(buffers) // 2
-        self.messages_out += len(outbox)
-
-    def _sound(self, outbox: list[Message | bytes]) -> list[Message | bytes]:
-        """Those that can be sent, packed; the others are told to whoever watches the loop."""
-        sound: list[Message | bytes] = []
-        for message in outbox:
-            try:
-                data = message if type(message) is bytes else pack_message(cast(Message, message))
-                if len(data) > self._encoder.message_bytes_max:
-                    raise too_large(len(data), self._encoder.message_bytes_max)
-                sound.append(data)
-            except Exception as wrong:
-                about = f"a message of kind {message[0]} to {self.address} was dropped: {wrong}"
-                self._loop.call_exception_handler({"message": about, "exception": wrong})
-        return sound
 
     def _hang_up(self) -> None:
         """Close our half only: closing with bytes unread would reset the connection, and a reset
@@ -399,17 +272,6 @@ class Link(asyncio.Protocol):
         self.reason = f"goodbye: {said[:REASON_MAX]}" if said else None
         self._shut()
         self._transport.close()
-
-    def _shut(self) -> None:
-        """Stop sending and listening; the transport has so long to end, and no longer."""
-        if self._state >= CLOSING:
-            return
-        self._state = CLOSING
-        self._outbox, self._packed_bytes = [], 0
-        self._timer.cancel()
-        self._timer = self._loop.call_later(
-            self._limits.goodbye_timeout_ms / 1000, self._transport.abort
-        )
 
 
 def _address(peername: object) -> str:
