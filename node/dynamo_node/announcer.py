@@ -113,6 +113,7 @@ class Announcer:
         command = "dynamo"
         beside = Path(sys.executable).with_name("dynamo")
         if shutil.which(command) is None and beside.exists():
-            command = os.path.relpath(beside)
+            here = Path.cwd()
+            command = str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
         seed = self._config.nodes[0].seed
         return command if seed == _DEFAULT_SEED else f"{command} --seeds {seed}"
