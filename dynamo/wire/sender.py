@@ -5,8 +5,8 @@
 
 Law: messages leave in the order in which they were sent. The transport never holds more than the
 budget, the outbox never more than 256 messages: the link of a peer that does not keep up is cut,
-for a slow peer is a failing peer. One list append per message is all that the hot path pays; msgpack is called once
-per tick.
+for a slow peer is a failing peer. One list append per message is all that the hot path pays;
+msgpack is called once per tick.
 """
 
 import asyncio
