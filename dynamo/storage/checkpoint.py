@@ -39,7 +39,9 @@ class Position(NamedTuple):
     number: int
     """All groups up to this one are in the table."""
     generation: int
-    """The segment in which the log goes on; it must exist unless the stop was clean."""
+    """The segment in which the log goes on; older ones hold nothing that is needed."""
+    begun: bool
+    """Whether that segment was there: then it must be found again, unless the stop was clean."""
     clean: bool
     """Written by a clean stop: the log holds nothing that the table does not."""
 
@@ -114,8 +116,8 @@ class Checkpoint:
         if not self._complete:
             self._table.write(items, {})
             return size
-        generation = self._log.first_needed(self._number)
-        position = Position(self._number, generation, self._clean)
+        generation, begun = self._log.first_needed(self._number)
+        position = Position(self._number, generation, begun, self._clean)
         self._table.write(items, {**self._states, **_position_meta(position)})
         self._log.recycle(generation)
         return size

@@ -234,19 +234,16 @@ class LogEngine:
     def open(self) -> Recovery:
         """Job. Find what was there. Raises CorruptData, DiskFull, StorageFailed."""
         found = read_position(self._table)
+        position = found or Position(0, 0, begun=False, clean=False)
         if found is None:
-            write_position(self._table, Position(0, 0, clean=False))
-        position = found or Position(0, 0, clean=False)
-        replay = Replay(position.number, self._replay)
-        if position.clean:
-            replay.skip(self._files)
-        else:
-            replay.run(self._files, position.generation, new_table=found is None)
+            write_position(self._table, position)
+        replay = Replay(position, self._replay)
+        replay.run(self._files, new_table=found is None)
         self._number = replay.last_number
         self._log.start(replay, position.generation)
         if position.clean:
-            generation = self._log.first_needed(position.number)
-            write_position(self._table, Position(position.number, generation, clean=False))
+            generation, begun = self._log.first_needed(position.number)
+            write_position(self._table, Position(position.number, generation, begun, clean=False))
         self.check_disk()
         return Recovery(
             fresh=self._number == 0 and not replay.damaged,

@@ -6,9 +6,9 @@
       of number >= 44                                 nothing
 
 A segment's generation is its place in the order and stands in its name; renaming a segment is
-enough to recycle it, because groups of another generation are never read. A group is one write and one
-sync. After a failed write or sync nobody knows what the disk holds (the kernel may have dropped the
-dirty pages), so the log refuses everything and the process must end.
+enough to recycle it, because groups of another generation are never read. A group is one write and
+one sync. After a failed write or sync nobody knows what the disk holds (the kernel may have dropped
+the dirty pages), so the log refuses everything and the process must end.
 
 The log has no thread of its own: `append` and `sync` run in one thread at a time, `recycle` may run
 in another at the same time; the lock guards only the lists of segments that they share.
@@ -120,13 +120,17 @@ class Log:
         self._unsynced = False
         self.synced_number = number
 
-    def first_needed(self, number: int) -> int:
-        """The first generation that may hold groups above `number`; 0 when there is none yet."""
+    def first_needed(self, number: int) -> tuple[int, bool]:
+        """The first generation that may hold groups above `number`, and whether it is there yet.
+
+        It is not when the disk was too full at the start to begin a segment.
+        """
         with self._lock:
             for segment in self._old:
                 if segment.last_number > number:
-                    return segment.generation
-            return self.generation if self._handle is not None else 0
+                    return segment.generation, True
+            begun = self._handle is not None
+            return self.generation if begun else self.generation + 1, begun
 
     def recycle(self, first_needed: int) -> None:
         """Reuse or remove all segments before that generation; have one spare ready.

@@ -14,6 +14,7 @@ of sound groups, what lies behind a bad place is
 from collections.abc import Callable
 from typing import NamedTuple
 
+from dynamo.storage.checkpoint import Position
 from dynamo.storage.files import Files
 from dynamo.storage.log import Segment, generations, segment_name
 from dynamo.storage.segment import (
@@ -41,38 +42,35 @@ class Recovery(NamedTuple):
 
 
 class Replay:
-    """Reads all segments in order and applies every group behind the checkpoint `covered`."""
+    """Reads the segments in order and applies every group behind the table's position."""
 
-    def __init__(self, covered: int, apply: Callable[[Writes], None]) -> None:
+    def __init__(self, position: Position, apply: Callable[[Writes], None]) -> None:
         self._apply = apply
-        self._covered = covered
+        self._position = position
         self._behind: dict[int, LoggedGroup] = {}
-        self.last_number = covered
+        self.last_number = position.number
         self.damaged = False
         self.groups = 0
         self.bytes = 0
         self.torn_bytes = 0
         self.segments: list[Segment] = []
 
-    def run(self, files: Files, first_needed: int, *, new_table: bool) -> None:
-        """Read every segment of the directory, then settle what lies behind a bad place.
+    def run(self, files: Files, *, new_table: bool) -> None:
+        """Read every segment that is needed, then settle what lies behind a bad place.
 
-        `first_needed` is the generation that the checkpoint's position names, 0 for none. The table
-        is made before the first segment, so segments beside a new table mean that it was lost.
+        After a clean stop none is. The table is made before the first segment, so segments beside a
+        new table mean that the table was lost.
         """
         found = list(generations(files.list()))
-        self.damaged = bool(found) if new_table else first_needed not in (0, *found)
+        position = self._position
         for generation in found:
-            if generation >= first_needed:
-                self._read(generation, files.read(segment_name(generation)))
-            else:
+            if position.clean or generation < position.generation:
                 self._set_aside(files, generation)
+            else:
+                self._read(generation, files.read(segment_name(generation)))
+        lost = position.begun and not position.clean and position.generation not in found
+        self.damaged |= lost or (new_table and bool(found))
         self._settle()
-
-    def skip(self, files: Files) -> None:
-        """After a clean stop: every segment is there to be used again, none is read."""
-        for generation in generations(files.list()):
-            self._set_aside(files, generation)
 
     def _set_aside(self, files: Files, generation: int) -> None:
         """Not to be read: a cut tail there may carry numbers that were given again since."""
@@ -87,7 +85,7 @@ class Replay:
             if last_number == 0 and group.number == self.last_number + 1:
                 self._behind.clear()  # an earlier start cut the tail before, and went on here
             last_number = max(last_number, group.number)
-            if group.number > self._covered:
+            if group.number > self._position.number:
                 self._take(group)
         self.segments.append(Segment(generation, len(data), last_number))
 

@@ -2,7 +2,6 @@
 
 from random import Random
 
-from dynamo.errors import DynamoError
 from dynamo.storage.engine import LogEngine
 from dynamo.storage.port import EngineOptions
 from dynamo.storage.recovery import Recovery
@@ -86,7 +85,3 @@ class StorageWorld:
 
     def segments(self) -> list[str]:
         return [name for name in self.files.list() if name.startswith("log-")]
-
-
-class Refused(DynamoError):
-    """A fault that a test injected."""
