@@ -14,6 +14,7 @@ whole 1 KiB message costs about 1 µs.
 """
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Any, Final
 
 import msgpack
@@ -40,10 +41,11 @@ ELEMENTS_MAX: Final = 1 << 16
 """The most elements of one array or map, and of messages in a frame: five bytes may claim 2³²."""
 
 _ARRAY_HEADER_BYTES: Final = 5
-_FORMAT_BYTE: Final = bytes((FRAME_FORMAT,))
 
 _pack = msgpack.Packer(autoreset=True).pack
 _unpackb = msgpack.unpackb
+_read_header = Struct(">IB").unpack_from
+_write_header = Struct(">IB").pack
 
 
 def pack_message(message: Message) -> bytes:
@@ -108,10 +110,10 @@ class FrameDecoder:
     After a ProtocolViolation the decoder is of no more use: nobody knows where a frame begins.
     """
 
-    __slots__ = ("_frame_bytes_max", "_needed", "_rest", "frames", "has_control")
+    __slots__ = ("_length_max", "_needed", "_rest", "frames", "has_control")
 
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
-        self._frame_bytes_max = frame_bytes_max
+        self._length_max = frame_bytes_max - 4
         self._rest = bytearray()
         self._needed = HEADER_BYTES
         self.frames = 0
@@ -141,7 +143,10 @@ class FrameDecoder:
         view, offset, end = memoryview(data), 0, len(data)
         self._needed = HEADER_BYTES
         while end - offset >= HEADER_BYTES:
-            stop = offset + 4 + self._checked_length(view, offset)
+            length, form = _read_header(data, offset)
+            if form != FRAME_FORMAT or not 2 <= length <= self._length_max:
+                raise self._wrong_header(length, form)
+            stop = offset + 4 + length
             if stop > end:
                 self._needed = stop - offset
                 break
@@ -155,19 +160,14 @@ class FrameDecoder:
             self._rest += view[offset:]
         return messages
 
-    def _checked_length(self, view: memoryview, offset: int) -> int:
-        length = int.from_bytes(view[offset : offset + 4], "big")
-        if view[offset + 4] != FRAME_FORMAT:
-            raise ProtocolViolation(
-                f"frame format {view[offset + 4]} is not known here, only {FRAME_FORMAT}"
-            )
+    def _wrong_header(self, length: int, form: int) -> ProtocolViolation:
+        if form != FRAME_FORMAT:
+            return ProtocolViolation(f"frame format {form} is not known here, only {FRAME_FORMAT}")
         if length < 2:
-            raise ProtocolViolation(f"a frame of length {length} has no body")
-        if length + 4 > self._frame_bytes_max:
-            raise ProtocolViolation(
-                f"a frame of {length + 4} bytes is over the maximum of {self._frame_bytes_max}"
-            )
-        return length
+            return ProtocolViolation(f"a frame of length {length} has no body")
+        return ProtocolViolation(
+            f"a frame of {length + 4} bytes is over the maximum of {self._length_max + 4}"
+        )
 
 
 def too_large(size: int, size_max: int) -> ValueTooLarge:
@@ -176,7 +176,7 @@ def too_large(size: int, size_max: int) -> ValueTooLarge:
 
 
 def _header(body_bytes: int) -> bytes:
-    return (1 + body_bytes).to_bytes(4, "big") + _FORMAT_BYTE
+    return _write_header(1 + body_bytes, FRAME_FORMAT)
 
 
 def _array_header(count: int) -> bytes:
