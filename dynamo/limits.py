@@ -88,7 +88,7 @@ class NodeLimits:
     link_bytes_max: int = 32 * MIB
     """Unsent bytes per connection; then a peer counts as failed, a client is cut off. Raising it:
     more memory behind a stalled peer; lowering it: bursts of large values break links."""
-    memory_table_bytes_max: int = 64 * MIB
+    memory_table_bytes_max: int = 128 * MIB
     """Records not yet checkpointed, two tables together; then acknowledgements wait, then puts are
     shed. Raising it: fewer, longer checkpoints and slower starts; lowering it: more disk writes."""
     disk_reserve_bytes: int = 256 * MIB

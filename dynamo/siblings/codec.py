@@ -31,8 +31,8 @@ def encode_record(record: Record) -> bytes:
     history, floor, operations, values = record
     gaps = history.gaps or None
     body = _pack((RECORD_FORMAT, history.vector, gaps, floor, operations, values))
-    digest: bytes = _digest(body)[:DIGEST_BYTES]
-    return digest + body
+    data: bytes = _digest(body)[:DIGEST_BYTES] + body
+    return data
 
 
 def decode_record(data: bytes) -> Record:

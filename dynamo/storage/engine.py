@@ -34,7 +34,7 @@ from dynamo.storage.segment import Writes, encode_writes
 from dynamo.storage.tables import CheckpointTable
 from dynamo.types import ItemKey
 
-SEGMENTS_MAX = 4
+SEGMENTS_MAX = 6
 """A checkpoint is due when more segments hold groups; each unclean start begins a new one."""
 DAMAGED_KEYS_MAX = 1000
 

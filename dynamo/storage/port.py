@@ -28,14 +28,15 @@ class EngineOptions(NamedTuple):
     durability: Durability = "fsync"
     """`fsync`: a group is synced before its tokens come back; `interval`: when the shell calls
     `sync`; `memory`: never, there are no files."""
-    memory_bytes_max: int = 64 << 20
+    memory_bytes_max: int = 128 << 20
     """Active and frozen writes together. At the bound `refusal` says `memory full`; a checkpoint is
     due at half of it. Higher: fewer and longer checkpoints, more to replay. Lower: the reverse."""
     segment_bytes: int = 64 << 20
     """Size of a log segment, written with zeros when it is made."""
-    log_bytes_max: int = 48 << 20
+    log_bytes_max: int = 192 << 20
     """A checkpoint is due after so many log bytes, so that overwriting a few keys for ever does
-    not grow the log; below `segment_bytes`, so that a spare is ready before it is needed."""
+    not grow the log. Higher: hot keys are written to the table less often; lower: a start after
+    a crash replays less."""
     group_bytes_max: int = 4 << 20
     """What one write and sync take at most; more that waits goes in the next groups."""
     slice_bytes: int = 3 << 19

@@ -1,13 +1,13 @@
 """Puts one node together from its parts, and takes it apart again.
 
-    engine opened ─▶ boot decided and made durable ─▶ kernel ─▶ store driver ─▶ links ─▶ edges
-    stop:  refuse new work ─▶ wait for what is in flight ─▶ close links ─▶ final checkpoint
+engine opened ─▶ boot decided and made durable ─▶ kernel ─▶ store driver ─▶ links ─▶ edges
+stop:  refuse new work ─▶ wait for what is in flight ─▶ close links ─▶ final checkpoint
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
@@ -30,8 +30,6 @@ from dynamo_node.engines import opened_engine
 from dynamo_node.node import Node
 from dynamo_node.peering import keep_linked
 from dynamo_node.storing import StoreDriver
-
-DRAIN_POLL_S = 0.01
 
 log = structlog.get_logger()
 
@@ -80,9 +78,7 @@ async def running_node(
         await _drain(node, config.timing.drain_timeout_ms)
 
 
-def _boot(
-    engine: Engine, recovery: Recovery, ring: Ring, me: NodeId, bootstrap: bool
-) -> Boot:
+def _boot(engine: Engine, recovery: Recovery, ring: Ring, me: NodeId, bootstrap: bool) -> Boot:
     """Decide who starts, and make it durable before anything else happens."""
     found = Found(
         recovery.fresh,
@@ -127,10 +123,9 @@ def _limits(config: ClusterConfig, me: NodeConfig) -> LinkLimits:
 
 async def _drain(node: Node, timeout_ms: int) -> None:
     """Take no new clients, finish what is in flight, within bounds."""
-    node.draining = True
-    deadline = time.monotonic() + timeout_ms / 1000
-    while node.kernel.in_flight() and time.monotonic() < deadline:
-        await asyncio.sleep(DRAIN_POLL_S)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_ms / 1000):
+            await node.drained()
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

@@ -2,11 +2,17 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from dynamo.config import ClusterConfig
 from dynamo_node.assembly import running_node
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long the event loop may keep the interpreter from the log and checkpoint threads. Python's
+default of 5 ms makes a checkpoint beside a busy loop take 20 times as long (5.5 s instead of 0.27 s
+for 28 MB), because LMDB hands the interpreter back after every item."""
 
 
 async def serve(
@@ -18,6 +24,7 @@ async def serve(
 ) -> None:
     """Serve as node `name` until SIGTERM or Ctrl-C, then drain. Raises what ends the node."""
     me = config.node(name)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     stop = _stop_signal()
     async with running_node(config, name, bootstrap=bootstrap) as node:
         ready({"port": me.port, "grpc_port": me.grpc_port, "metrics_port": me.metrics_port})
@@ -30,6 +37,11 @@ def _stop_signal() -> "asyncio.Future[None]":
     """Done at the first SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[None] = loop.create_future()
+
+    def stopped() -> None:
+        if not stop.done():
+            stop.set_result(None)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: stop.done() or stop.set_result(None))
+        loop.add_signal_handler(number, stopped)
     return stop

@@ -11,6 +11,7 @@ effects are performed at once; a message for several peers is packed once.
 
 import asyncio
 import time
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -48,7 +49,7 @@ log = structlog.get_logger()
 
 
 class Node:
-    """The running node: what links and the store report goes in, what the kernel wants comes out."""
+    """The running node: reports of links and store go in, what the kernel wants comes out."""
 
     def __init__(
         self, config: ClusterConfig, kernel: Kernel, engine: Engine, boot: Boot, me: NodeId
@@ -62,8 +63,8 @@ class Node:
         self._call_numbers = count(1)
         self._ticking = False
         self._loop = asyncio.get_running_loop()
-        self.store_kick = lambda: None
-        self.draining = False
+        self.store_kick: Callable[[], None] = _nothing
+        self._drained: asyncio.Event | None = None
         self.failed: asyncio.Future[None] = self._loop.create_future()
         """Ends with the error that ends the node."""
 
@@ -83,7 +84,7 @@ class Node:
 
     def opened(self, link: Link, hello: Hello) -> None:
         """A link is open: a peer takes the place of its older link, a client gets a number."""
-        if self.draining:
+        if self._drained is not None:
             link.close(f"{self.me} is stopping")
         elif hello.role == "client":
             link.tag = next(self._numbers)
@@ -123,6 +124,8 @@ class Node:
         now = Instant(self._loop.time() * 1000, time.time_ns() // 1_000_000)
         self._perform(self.kernel.handle(event, now))
         self.store_kick()
+        if self._drained is not None and not self.kernel.in_flight():
+            self._drained.set()
         if not self._ticking:
             self._ticking = True
             self._loop.call_later(TICK_S, self._tick)
@@ -135,6 +138,12 @@ class Node:
         """Something happened after which the node must end."""
         if not self.failed.done():
             self.failed.set_exception(error)
+
+    async def drained(self) -> None:
+        """Take no new clients; return when every operation in flight is answered."""
+        self._drained = asyncio.Event()
+        self.feed(Tick())
+        await self._drained.wait()
 
     async def call(self, message: Any) -> Message:
         """Ask this node as its own client; the caller bounds the time. For the gRPC edge."""
@@ -203,3 +212,7 @@ class Node:
 
 class RolledBack(Exception):
     """This node's disk is an old copy; after a restart it rebuilds from the others."""
+
+
+def _nothing() -> None:
+    """Before the store driver runs there is nothing to start."""

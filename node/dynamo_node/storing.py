@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -47,6 +48,7 @@ class StoreDriver:
         self._log_thread = ThreadPoolExecutor(1, "log")
         self._checkpoint_thread = ThreadPoolExecutor(1, "checkpoint")
         self._busy = False
+        self._pause_share = SLICE_PAUSE_SHARE
         self._checkpointing: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -61,8 +63,8 @@ class StoreDriver:
         """Finish the group and the checkpoint under way; the engine is closed by its owner."""
         for timer in self._timers:
             timer.cancel()
+        self._pause_share = 0.0
         if self._checkpointing is not None:
-            self._checkpointing.cancel()
             await asyncio.wait([self._checkpointing])
         await self._loop.run_in_executor(None, self._log_thread.shutdown)
         await self._loop.run_in_executor(None, self._checkpoint_thread.shutdown)
@@ -86,10 +88,8 @@ class StoreDriver:
 
     def _back(self, call: Callable[..., None], *arguments: Any) -> None:
         """From a thread to the loop; a loop that is already closed needs no news."""
-        try:
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *arguments)
-        except RuntimeError:
-            pass
 
     def _group_done(self, group: WriteGroup, done: "Future[None]") -> None:
         error = done.exception()
@@ -113,11 +113,13 @@ class StoreDriver:
             self._checkpointing = None
             return
         try:
+            started = time.perf_counter()
             for piece in checkpoint.slices():
                 began = time.perf_counter()
                 await self._loop.run_in_executor(self._checkpoint_thread, piece)
-                await asyncio.sleep((time.perf_counter() - began) * SLICE_PAUSE_SHARE)
+                await asyncio.sleep((time.perf_counter() - began) * self._pause_share)
             self._engine.checkpointed(checkpoint)
+            log.info("checkpoint", took_s=round(time.perf_counter() - started, 3))
         except DiskFull as error:
             log.error("disk full, the checkpoint is put off", reason=str(error))
             self._engine.checkpoint_failed(checkpoint)
