@@ -26,6 +26,8 @@ MIB = 1024 * 1024
 SERVICE: str = kv_pb2.DESCRIPTOR.services_by_name["KV"].full_name
 OVERALL = ""
 """The name under which health knows the whole server."""
+LAST_WORDS_S = 0.1
+"""For refusals and watchers at the very end, while nobody can connect any more."""
 
 
 class GrpcOptions(NamedTuple):
@@ -83,6 +85,7 @@ class GrpcEdge:
         self, server: grpc.aio.Server, service: KvService, health: health.aio.HealthServicer
     ) -> None:
         self._server, self._service, self._health = server, service, health
+        self._stopping = asyncio.Lock()
         self.port = 0
         """Where it listens, also where port 0 was asked for."""
 
@@ -99,8 +102,10 @@ class GrpcEdge:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._service.drained()
-        # Not with gRPC's own grace: it would wait for watchers of health, who never leave.
-        await self._server.stop(None)
+        # gRPC's own grace would wait for watchers of health, who never leave. And it is stopped by
+        # one caller at a time: two at once bring the process down.
+        async with self._stopping:
+            await self._server.stop(LAST_WORDS_S)
 
 
 async def start_grpc(

@@ -192,9 +192,10 @@ class KvService(kv_pb2_grpc.KVServicer):
 
     def _entered(self, context: Context[AnyRequest, AnyResponse]) -> int:
         """Count the call in until its last byte is sent; the milliseconds that the node has."""
-        self._open_calls += 1
-        self._idle.clear()
-        context.add_done_callback(self._left)  # type: ignore[arg-type]  # stubs want a class
+        if not self._stopping:  # refusals are not waited for: they would never end
+            self._open_calls += 1
+            self._idle.clear()
+            context.add_done_callback(self._left)  # type: ignore[arg-type]  # stubs want a class
         remaining: float | None = context.time_remaining()
         if remaining is None:
             return DEADLINE_MS_DEFAULT

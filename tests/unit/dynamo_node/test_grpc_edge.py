@@ -342,6 +342,24 @@ async def test_stop_lets_a_call_finish_and_does_not_wait_for_watchers(
         await stopping
 
 
+async def test_two_may_stop_an_edge_at_once(edge: GrpcEdge, client: Client) -> None:
+    await client.kv.Get(kv_pb2.GetRequest(table="cart", key=b"k"))
+    await asyncio.gather(edge.stop(0), edge.stop(0), edge.stop(1))
+    with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
+        await client.kv.Get(kv_pb2.GetRequest(table="cart", key=b"k"))
+
+
+async def test_a_call_beyond_the_grace_is_cut_off(
+    door: ScriptedDoor, edge: GrpcEdge, client: Client
+) -> None:
+    door.may_answer.clear()
+    call = asyncio.ensure_future(_get(client, kv_pb2.GetRequest(table="cart", key=b"k")))
+    await door.entered.wait()
+    await edge.stop(0)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call
+
+
 async def test_a_port_in_use_is_refused_and_not_shared(edge: GrpcEdge, door: ScriptedDoor) -> None:
     with pytest.raises(CannotStart, match=f"127.0.0.1:{edge.port}"):
         await start_grpc(door, "127.0.0.1", edge.port)
