@@ -26,7 +26,7 @@ from dynamo.storage.checkpoint import (
 )
 from dynamo.storage.files import DiskFull, Files
 from dynamo.storage.log import Log
-from dynamo.storage.port import EngineOptions, RunningCheckpoint, WriteGroup
+from dynamo.storage.port import EngineFigures, EngineOptions, RunningCheckpoint, WriteGroup
 from dynamo.storage.recent_writes import RecentWrites
 from dynamo.storage.recovery import Recovery, Replay
 from dynamo.storage.sealing import opened
@@ -228,6 +228,17 @@ class LogEngine:
         self._newest = self._active.entries
         self._running = self._frozen_number = None
         self._disk_low = True
+
+    def figures(self) -> EngineFigures:
+        """What is held now."""
+        return EngineFigures(
+            self._active.bytes + self._frozen.bytes,
+            self._options.memory_bytes_max,
+            self._log.appended_bytes - self._covered_log_bytes,
+            self._log.segments(),
+            self._running is not None,
+            len(self.damaged_keys),
+        )
 
     # Opening and closing
 

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from itertools import islice
 
 from dynamo.storage.key_index import KeyIndex
-from dynamo.storage.port import EngineOptions, RunningCheckpoint, WriteGroup
+from dynamo.storage.port import EngineFigures, EngineOptions, RunningCheckpoint, WriteGroup
 from dynamo.storage.recent_writes import ENTRY_BYTES
 from dynamo.storage.recovery import Recovery
 from dynamo.types import ItemKey
@@ -118,6 +118,10 @@ class MemoryEngine:
 
     def checkpoint_failed(self, checkpoint: RunningCheckpoint) -> None:
         """Never called, as no checkpoint begins."""
+
+    def figures(self) -> EngineFigures:
+        """What is held now."""
+        return EngineFigures(self._bytes, self._bytes_max)
 
     def close_clean(self) -> list[Hashable]:
         """The tokens that still wait."""

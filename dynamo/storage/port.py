@@ -46,6 +46,17 @@ class EngineOptions(NamedTuple):
     deletes."""
 
 
+class EngineFigures(NamedTuple):
+    """What an engine holds now, for metrics and status."""
+
+    memory_bytes: int = 0
+    memory_bytes_max: int = 0
+    log_bytes: int = 0
+    log_segments: int = 0
+    checkpoint_running: bool = False
+    damaged_keys: int = 0
+
+
 class WriteGroup(Protocol):
     """Writes that are made durable together."""
 
@@ -99,6 +110,9 @@ class Engine(RecordStore, Protocol):
 
     def check_disk(self) -> None:
         """Look how much room is left; about once a second is often enough."""
+
+    def figures(self) -> EngineFigures:
+        """What is held now."""
 
     def close_clean(self) -> list[Hashable]:
         """Job. Make everything durable and mark the stop as clean; tokens as from `synced`. No

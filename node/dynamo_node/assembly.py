@@ -26,6 +26,7 @@ from dynamo.types import NodeId
 from dynamo.wire.endpoints import LinkSet
 from dynamo.wire.limits import LinkLimits
 from dynamo.wire.link import Callbacks
+from dynamo_node.directory import CannotStart
 from dynamo_node.engines import opened_engine
 from dynamo_node.node import Node
 from dynamo_node.peering import keep_linked
@@ -59,19 +60,23 @@ async def running_node(
     identity = Identity(
         me.name, decided.incarnation, decided.epoch, decided.unclean_epoch, ring.partitions
     )
-    kernel = Kernel(config, ring, identity, opened, Meters(), decided.missing)
-    node = Node(config, kernel, opened, decided, me.name)
+    meters = Meters()
+    kernel = Kernel(config, ring, identity, opened, meters, decided.missing)
+    node = Node(config, kernel, opened, decided, me.name, meters)
     async with AsyncExitStack() as stack:
         interval = me.interval_ms if me.durability == "interval" else None
-        driver = StoreDriver(opened, node.persisted, node.fail, interval)
+        driver = StoreDriver(opened, node.persisted, node.fail, meters, interval)
         stack.push_async_callback(_close_engine, opened, node)
         await stack.enter_async_context(driver)
-        node.store_kick = driver.kick
+        node.driver = driver
         links = LinkSet(
             Callbacks(node.hello, node.opened, node.received, node.lost), _limits(config, me)
         )
         await stack.enter_async_context(links)
-        await links.listen(me.address, me.port)
+        try:
+            await links.listen(me.address, me.port)
+        except OSError as error:
+            raise CannotStart(f"{me.seed} cannot be used for frames: {error.strerror}") from error
         dialing = loop.create_task(keep_linked(node, links, config))
         stack.push_async_callback(_cancelled, dialing)
         yield node

@@ -8,6 +8,7 @@ from typing import Any
 
 from dynamo.config import ClusterConfig
 from dynamo_node.assembly import running_node
+from dynamo_node.edges import open_edges
 
 SWITCH_INTERVAL_S = 0.0005
 """How long the event loop may keep the interpreter from the log and checkpoint threads. Python's
@@ -26,7 +27,10 @@ async def serve(
     me = config.node(name)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     stop = _stop_signal()
-    async with running_node(config, name, bootstrap=bootstrap) as node:
+    async with (
+        running_node(config, name, bootstrap=bootstrap) as node,
+        open_edges(node, me),
+    ):
         ready({"port": me.port, "grpc_port": me.grpc_port, "metrics_port": me.metrics_port})
         await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)
         if node.failed.done():

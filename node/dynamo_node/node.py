@@ -11,13 +11,12 @@ effects are performed at once; a message for several peers is packed once.
 
 import asyncio
 import time
-from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import structlog
 
-from dynamo.config import ClusterConfig
+from dynamo.config import ClusterConfig, TableConfig
 from dynamo.kernel import Kernel
 from dynamo.messages import (
     Broadcast,
@@ -25,7 +24,6 @@ from dynamo.messages import (
     Disconnect,
     Effect,
     Event,
-    Message,
     PeerDown,
     PeerUp,
     Persisted,
@@ -34,6 +32,7 @@ from dynamo.messages import (
     Source,
     Tick,
 )
+from dynamo.meters import Meters
 from dynamo.repair.boot import ROLLED_BACK, Boot
 from dynamo.storage.port import Engine
 from dynamo.types import Instant, NodeId
@@ -41,9 +40,14 @@ from dynamo.wire.frames import pack_message
 from dynamo.wire.handshake import Hello
 from dynamo.wire.link import Link
 from dynamo_node.boots import Boots
+from dynamo_node.door import Answer, Request
+from dynamo_node.storing import StoreDriver
 
 TICK_S = 0.005
 """How precisely deadlines are kept while there are any. Lower: more wake-ups under load."""
+
+LOCAL_CALLS = 0
+"""The source of requests that come through this node's own door."""
 
 log = structlog.get_logger()
 
@@ -52,18 +56,24 @@ class Node:
     """The running node: reports of links and store go in, what the kernel wants comes out."""
 
     def __init__(
-        self, config: ClusterConfig, kernel: Kernel, engine: Engine, boot: Boot, me: NodeId
+        self,
+        config: ClusterConfig,
+        kernel: Kernel,
+        engine: Engine,
+        boot: Boot,
+        me: NodeId,
+        meters: Meters,
     ) -> None:
-        self.kernel, self.engine, self.me = kernel, engine, me
-        self._config, self._boot = config, boot
+        self.kernel, self.engine, self.me, self.meters = kernel, engine, me, meters
+        self.config, self._boot = config, boot
         self._boots = Boots(engine)
         self._links: dict[Source, Link] = {}
         self._numbers = count(1)
-        self._calls: dict[int, asyncio.Future[Message]] = {}
+        self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._call_numbers = count(1)
         self._ticking = False
         self._loop = asyncio.get_running_loop()
-        self.store_kick: Callable[[], None] = _nothing
+        self.driver: StoreDriver | None = None
         self._drained: asyncio.Event | None = None
         self.failed: asyncio.Future[None] = self._loop.create_future()
         """Ends with the error that ends the node."""
@@ -75,10 +85,10 @@ class Node:
         return Hello(
             role="node",
             name=self.me,
-            cluster=self._config.fingerprint(),
+            cluster=self.config.fingerprint(),
             incarnation=self._boot.incarnation,
             boot=self._boot.number,
-            durability=self._config.node(self.me).durability,
+            durability=self.config.node(self.me).durability,
             boot_remembered=None if theirs is None else self._boots.of(theirs.name),
         )
 
@@ -113,6 +123,10 @@ class Node:
         """Whether a link to the member is open."""
         return node in self._links
 
+    def is_serving(self) -> bool:
+        """Whether requests are taken and all partitions count."""
+        return self._drained is None and not self.kernel.missing_partitions()
+
     def links(self) -> dict[Source, Link]:
         """All open links, for metrics."""
         return self._links
@@ -123,7 +137,8 @@ class Node:
         """Hand an event to the kernel and perform what it wants."""
         now = Instant(self._loop.time() * 1000, time.time_ns() // 1_000_000)
         self._perform(self.kernel.handle(event, now))
-        self.store_kick()
+        if self.driver is not None:
+            self.driver.kick()
         if self._drained is not None and not self.kernel.in_flight():
             self._drained.set()
         if not self._ticking:
@@ -145,22 +160,27 @@ class Node:
         self.feed(Tick())
         await self._drained.wait()
 
-    async def call(self, message: Any) -> Message:
-        """Ask this node as its own client; the caller bounds the time. For the gRPC edge."""
+    async def call(self, message: Request, deadline_ms: int) -> Answer:
+        """Ask this node as its own client (`Door`); the kernel keeps the deadline."""
         id = next(self._call_numbers)
-        answer: asyncio.Future[Message] = self._loop.create_future()
+        answer: asyncio.Future[Answer] = self._loop.create_future()
         self._calls[id] = answer
         try:
-            self.feed(Received(0, (tuple(message._replace(id=id)),)))
+            raw = tuple(message._replace(id=id, deadline_ms=deadline_ms))
+            self.feed(Received(LOCAL_CALLS, (raw,)))
             return await answer
         finally:
             del self._calls[id]
+
+    def table_by_name(self, name: str) -> TableConfig | None:
+        """The table called `name`, if any."""
+        return self.config.table(name)
 
     def _perform(self, effects: list[Effect]) -> None:
         links = self._links
         for effect in effects:
             if type(effect) is Send:
-                if effect.to == 0:
+                if effect.to == LOCAL_CALLS:
                     self._answer_call(effect.message)
                 elif (link := links.get(effect.to)) is not None:
                     link.send(effect.message)
@@ -189,7 +209,7 @@ class Node:
     def _peer_opened(self, link: Link, hello: Hello) -> None:
         """A member introduces itself: check that neither disk is an old copy, then link it."""
         node = NodeId(hello.name)
-        if node == self.me or all(member.name != node for member in self._config.nodes):
+        if node == self.me or all(member.name != node for member in self.config.nodes):
             link.close(f"{node} is not another member of this cluster")
             return
         if hello.boot_remembered is not None and hello.boot_remembered > self._boot.number:
@@ -212,7 +232,3 @@ class Node:
 
 class RolledBack(Exception):
     """This node's disk is an old copy; after a restart it rebuilds from the others."""
-
-
-def _nothing() -> None:
-    """Before the store driver runs there is nothing to start."""

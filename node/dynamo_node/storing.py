@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from dynamo.meters import Meters
 from dynamo.storage.files import DiskFull
 from dynamo.storage.port import Engine, WriteGroup
 
@@ -37,6 +38,7 @@ class StoreDriver:
         engine: Engine,
         persisted: Callable[[list[Any]], None],
         failed: Callable[[BaseException], None],
+        meters: Meters,
         interval_ms: int | None,
     ) -> None:
         """`persisted` gets the tokens of each durable group; `failed` the end of the store.
@@ -44,7 +46,10 @@ class StoreDriver:
         `interval_ms`: groups count before they are synced, the log is synced this often.
         """
         self._engine, self._persisted, self._failed = engine, persisted, failed
-        self._interval_ms = interval_ms
+        self._meters, self._interval_ms = meters, interval_ms
+        self.checkpoints = 0
+        self.checkpoint_ms = 0.0
+        self._began = 0.0
         self._log_thread = ThreadPoolExecutor(1, "log")
         self._checkpoint_thread = ThreadPoolExecutor(1, "checkpoint")
         self._busy = False
@@ -83,6 +88,7 @@ class StoreDriver:
         self._run(group)
 
     def _run(self, group: WriteGroup) -> None:
+        self._began = time.perf_counter()
         done = self._log_thread.submit(group.run)
         done.add_done_callback(lambda done: self._back(self._group_done, group, done))
 
@@ -101,6 +107,8 @@ class StoreDriver:
             self._failed(error)
             return
         tokens = self._engine.synced(group)
+        self._meters.fsync_ms.observe((time.perf_counter() - self._began) * 1000)
+        self._meters.commit_group.observe(len(tokens))
         self._next_group()
         self._persisted(tokens)
         if self._checkpointing is None and self._engine.checkpoint_due():
@@ -119,7 +127,8 @@ class StoreDriver:
                 await self._loop.run_in_executor(self._checkpoint_thread, piece)
                 await asyncio.sleep((time.perf_counter() - began) * self._pause_share)
             self._engine.checkpointed(checkpoint)
-            log.info("checkpoint", took_s=round(time.perf_counter() - started, 3))
+            self.checkpoints += 1
+            self.checkpoint_ms += (time.perf_counter() - started) * 1000
         except DiskFull as error:
             log.error("disk full, the checkpoint is put off", reason=str(error))
             self._engine.checkpoint_failed(checkpoint)
