@@ -1,0 +1,110 @@
+"""The promises as checks on the history, at every answer and at the end.
+
+    a read returned V, having begun when A was acknowledged
+      regular (P5)   every write of A is in V, or was replaced by V's writes or by some delete
+      exact (P4)     no write of V was replaced by another of V, or by an acknowledged one, or was
+                     denied, or stands there twice
+    an acknowledgement (P1)   W disks hold the operation durably at that moment
+    at the end (P1, P3, P4)   the same of every replica's record, and all replicas are alike
+
+Under `lww` a higher stamp replaces as a context does. One softening: a write of several uncertain
+attempts may have several dots; a context that covers one of them meets the other by itself only
+when the replicas have exchanged what they know, so until then it may show up beside its successor.
+"""
+
+from dynamo.siblings.codec import decode_record
+from dynamo.siblings.record import OVERWRITTEN, VOID, Record, fate, forgotten
+from dynamo.testing.history import KeyHistory, Read, numbers
+from dynamo.testing.store import Violation
+from dynamo.types import OperationId
+
+
+def check_read(
+    history: KeyHistory, read: Read, payloads: tuple[bytes, ...], stamp: int, where: str
+) -> int:
+    """The set of writes that a read returned. Raises Violation."""
+    found = found_writes(history, payloads, where)
+    check_exact(history, read, found, where)
+    missing = read.acknowledged & ~(found | history.replaced_by(found) | history.deleted)
+    if missing and history.rule == "lww":
+        missing = _not_outdone(history, missing, stamp)
+    if missing:
+        raise Violation(
+            f"{where} does not show acknowledged {history.describe(missing)}; "
+            f"it shows {history.describe(found) or 'nothing'}"
+        )
+    return found
+
+
+def found_writes(history: KeyHistory, payloads: tuple[bytes, ...], where: str) -> int:
+    """Payloads as a set of writes. Raises Violation for an unknown or repeated one."""
+    found = 0
+    for payload in payloads:
+        write = history.by_payload.get(payload)
+        if write is None:
+            raise Violation(f"{where} shows {payload[:40]!r}, which nobody wrote")
+        if found & write.bit:
+            raise Violation(f"{where} shows {write} twice")
+        found |= write.bit
+    if history.rule == "lww" and len(payloads) > 1:
+        raise Violation(f"{where} shows siblings: {history.describe(found)}")
+    return found
+
+
+def check_exact(history: KeyHistory, read: Read, found: int, where: str) -> None:
+    """Nothing false is shown."""
+    if denied := found & read.denied:
+        raise Violation(f"{where} shows {history.describe(denied)}, told not to be applied")
+    for number in numbers(found):
+        write = history.writes[number]
+        if write.uncertain > 1:
+            continue
+        if write.bit & read.forbidden:
+            by = [w for w in history.writes if w.replaces & write.bit and w.status != "open"]
+            raise Violation(f"{where} shows {write}, replaced by {by}")
+        if write.bit & history.replaced_by(found):
+            raise Violation(f"{where} shows {write} beside its successor: {history.describe(found)}")
+
+
+def check_durable(
+    history: KeyHistory, operation: OperationId, disks: list[list[bytes]], w: int, where: str
+) -> None:
+    """At least W disks hold a record that knows of the operation."""
+    knowing = sum(any(_knows(record, operation) for record in records) for records in disks)
+    if knowing < w:
+        raise Violation(
+            f"{where} acknowledges a write of {history.name} that {knowing} disks hold, not {w}"
+        )
+
+
+def check_record(history: KeyHistory, read: Read, record: Record, where: str) -> int:
+    """A replica's record at the end, as if it were a read."""
+    payloads = tuple(value.payload for value in record.values if value.payload is not None)
+    stamp = max((value.stamp for value in record.values), default=0)
+    return check_read(history, read, payloads, stamp, where)
+
+
+def check_final(history: KeyHistory, found: int) -> None:
+    """The maximal set, exactly: also writes of many attempts are shown only if nothing replaced
+    them, now that all replicas know everything."""
+    for number in numbers(found):
+        write = history.writes[number]
+        if write.bit & (history.forbidden | history.replaced_by(found)):
+            raise Violation(f"at the end {write} is back, beside {history.describe(found)}")
+
+
+def _not_outdone(history: KeyHistory, missing: int, stamp: int) -> int:
+    """Those of the missing whose stamp is above that of the value shown."""
+    if stamp >= history.highest_stamp:
+        return 0
+    left = 0
+    for number in numbers(missing):
+        if history.writes[number].stamp > stamp:
+            left |= 1 << number
+    return left
+
+
+def _knows(record: bytes, operation: OperationId) -> bool:
+    decoded = decode_record(record)
+    known = fate(decoded, operation)
+    return known in (0, OVERWRITTEN, VOID) or forgotten(decoded, operation)

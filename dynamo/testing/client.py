@@ -1,0 +1,315 @@
+"""A simulated client: one operation after the other, each told to the history and checked.
+
+    write    attempt ─▶ acknowledged
+                     ─▶ refused ─▶ the same operation through another coordinator
+                     ─▶ lost    ─▶ the same ─▶ ... ─▶ ask what became of it, or leave it unknown
+    read     by a coordinator, or of the replicas by the client itself
+
+Every attempt of a write is byte-identical: the same operation id, payload and first context.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from dynamo.coordination.outcomes import APPLIED, NOT_APPLIED
+from dynamo.coordination.reading import Read as QuorumRead
+from dynamo.errors import Code
+from dynamo.hlc import HybridClock
+from dynamo.keys import item_key
+from dynamo.messages import (
+    ASK_OUTCOME,
+    ASK_REPAIR,
+    FAILED,
+    GET,
+    GET_DONE,
+    OUTCOME_DONE,
+    PUT,
+    PUT_DONE,
+    REPLICA_GET,
+    REPLICA_RECORD,
+    AskOutcome,
+    AskRepair,
+    Get,
+    Put,
+    ReplicaGet,
+)
+from dynamo.ring.hashing import partition_of, token_of
+from dynamo.siblings.codec import encode_context
+from dynamo.siblings.record import Window, operation_id
+from dynamo.testing.calls import LOST, UNREACHABLE, Calls
+from dynamo.testing.checkers import check_read
+from dynamo.testing.cluster import Cluster
+from dynamo.testing.history import BLIND, Context, KeyHistory, Read, Write
+from dynamo.testing.store import Violation
+from dynamo.testing.world import WallClock
+from dynamo.types import NodeId, TableId
+
+DEADLINE_MS = 300
+PATIENCE_MS = 350.0
+ATTEMPTS_MAX = 4
+RETRY_MS = 20.0
+HEDGE_MS = 30.0
+CALLERS_FAULT = (
+    *(Code.UNKNOWN_TABLE, Code.KEY_TOO_LARGE, Code.VALUE_TOO_LARGE),
+    *(Code.INVALID_CONTEXT, Code.INVALID_QUORUM, Code.WRONG_RING),
+)
+"""What a correct client is never told."""
+
+Done = Callable[[], None]
+
+
+class Client:
+    """One session."""
+
+    def __init__(self, cluster: Cluster, number: int, counts: "Counter[str]") -> None:
+        self.name = f"c{number}"
+        self.world, self._cluster = cluster.world, cluster
+        self.rng = cluster.world.rng(f"client {number}")
+        self.clock = WallClock(cluster.world, self.rng.uniform(-40, 40))
+        self._hybrid = HybridClock(cluster.config.timing.skew_ms_max)
+        self._calls = Calls(cluster, self.name)
+        self._session, self._sequence = number, 0
+        self._nodes = list(cluster.machines)
+        self.counts = counts
+        """Operations by their outcome, shared by all clients."""
+        limits = cluster.config.limits
+        self._window = Window(limits.operations_max, limits.retry_window_ms)
+
+    # writes
+
+    def write(
+        self,
+        history: KeyHistory,
+        payload: bytes | None,
+        context: Context,
+        then: Callable[[Context | None], None],
+        ask: bool = True,
+    ) -> Write:
+        """Put, or delete; `then` gets the new context once it is acknowledged, else None.
+
+        `ask`: ask what became of it if nobody could tell.
+        """
+        stamp = self._hybrid.next(self.clock.wall_ms())
+        self._sequence += 1
+        operation = operation_id(stamp, self._session, self._sequence)
+        write = history.invoke(operation, payload, context, self.world.now)
+        self._attempt(write, context, then, ask, "")
+        return write
+
+    def _attempt(
+        self,
+        write: Write,
+        context: Context,
+        then: Callable[[Context | None], None],
+        ask: bool,
+        last: str,
+    ) -> None:
+        """Through a coordinator, another one than the last."""
+        history = write.key
+        node = self._coordinator(history, last)
+        write.attempts += 1
+        write.uncertain += 1
+        put = Put(
+            *(PUT, self._calls.next_id(), DEADLINE_MS, self._cluster.ring.epoch),
+            *(TableId(history.table), history.key, b"", context.token, write.payload),
+            *(write.operation, 0),
+        )
+
+        def answered(answer: Any) -> None:
+            if answer not in (LOST, UNREACHABLE) and answer.kind == PUT_DONE:
+                self._acknowledged(write, answer, then)
+                return
+            if self._is_certain(answer):
+                write.uncertain -= 1
+            if write.attempts < ATTEMPTS_MAX:
+                delay = RETRY_MS * self.rng.random()
+                self.world.at(delay, self._attempt, write, context, then, ask, node)
+            else:
+                self._gave_up(write, then, ask)
+
+        patience = PATIENCE_MS if self.rng.random() < 0.85 else self.rng.uniform(5, 60)
+        self._calls.call(node, put, answered, patience)
+
+    def _acknowledged(
+        self, write: Write, answer: Any, then: Callable[[Context | None], None]
+    ) -> None:
+        self._hybrid.observe(answer.stamp, self.clock.wall_ms())
+        write.key.acknowledge(write, answer.stamp, self.world.now)
+        self._count(write, "acknowledged")
+        then(Context(answer.context, write.replaces | write.bit))
+
+    def _gave_up(
+        self, write: Write, then: Callable[[Context | None], None], ask: bool
+    ) -> None:
+        """No attempt was answered well."""
+        if not write.uncertain:
+            write.key.deny(write, self.world.now)
+            self._count(write, "not applied")
+            then(None)
+            return
+        write.key.doubt(write, self.world.now)
+        self._count(write, "unknown")
+        if ask:
+            self.ask_outcome(write, lambda: then(None))
+        else:
+            then(None)
+
+    def _is_certain(self, answer: Any) -> bool:
+        """Whether this failed attempt has surely changed nothing."""
+        if answer == LOST:
+            return False
+        if answer == UNREACHABLE:
+            return True
+        assert answer.kind == FAILED, f"a put was answered by {answer}"
+        self.counts[f"refused {Code(answer.code).name.lower()}"] += 1
+        if answer.code in CALLERS_FAULT:
+            raise Violation(f"{self.name} was told {answer}")
+        return not answer.unknown
+
+    def ask_outcome(self, write: Write, then: Done, node: NodeId | None = None) -> None:
+        """What became of a write?"""
+        history = write.key
+        ask = AskOutcome(
+            *(ASK_OUTCOME, self._calls.next_id(), DEADLINE_MS, self._cluster.ring.epoch),
+            *(TableId(history.table), history.key, b"", write.operation),
+        )
+
+        def answered(answer: Any) -> None:
+            state = "lost"
+            if answer not in (LOST, UNREACHABLE) and answer.kind == OUTCOME_DONE:
+                state = answer.state
+                if state == APPLIED and write.status == "unknown":
+                    history.acknowledge(write, 0, self.world.now)
+                elif state == NOT_APPLIED and write.status == "unknown":
+                    history.deny(write, self.world.now)
+            self.counts[f"outcome {state}"] += 1
+            then()
+
+        self._calls.call(node or self._coordinator(history, ""), ask, answered, PATIENCE_MS)
+
+    # reads
+
+    def read(
+        self,
+        history: KeyHistory,
+        then: Callable[[Context | None], None],
+        r: int = 0,
+        node: NodeId | None = None,
+    ) -> None:
+        """A get by a coordinator; `then` gets its context, None if it failed."""
+        read = history.begin_read(self.world.now)
+        get = Get(
+            *(GET, self._calls.next_id(), DEADLINE_MS, self._cluster.ring.epoch),
+            *(TableId(history.table), history.key, b"", r),
+        )
+
+        def answered(answer: Any) -> None:
+            if answer in (LOST, UNREACHABLE) or answer.kind == FAILED:
+                self.counts["get failed"] += 1
+                then(None)
+                return
+            assert answer.kind == GET_DONE, f"a get was answered by {answer}"
+            self.counts["get ok"] += 1
+            then(self._shown(history, read, answer.payloads, answer.stamp, answer.context))
+
+        self._calls.call(
+            node or self._coordinator(history, ""), get, answered, PATIENCE_MS
+        )
+
+    def read_replicas(
+        self, history: KeyHistory, then: Callable[[Context | None], None]
+    ) -> None:
+        """A get that the client coordinates itself."""
+        _ReplicaRead(self, history, then).begin()
+
+    def _shown(
+        self, history: KeyHistory, read: Read, payloads: tuple[bytes, ...], stamp: int, token: bytes
+    ) -> Context:
+        """Check what a read shows, and learn from it."""
+        self._hybrid.observe(stamp, self.clock.wall_ms())
+        where = f"{self.name}'s read of {history.name} at {self.world.now:.1f}"
+        where += f" (begun {read.began_ms:.1f})"
+        found = check_read(history, read, payloads, stamp, where)
+        return history.context_of_read(token, found, read)
+
+    def owners(self, history: KeyHistory) -> tuple[NodeId, ...]:
+        """The preference list of an item."""
+        ring = self._cluster.ring
+        partition = partition_of(token_of(TableId(history.table), history.key), ring.partitions)
+        return ring.preference_list(partition, 3)
+
+    def _coordinator(self, history: KeyHistory, last: str) -> NodeId:
+        """An owner mostly, sometimes any node; never the last one tried."""
+        nodes = self.owners(history) if self.rng.random() < 0.9 else tuple(self._nodes)
+        return self.rng.choice([node for node in nodes if node != last])
+
+    def _count(self, write: Write, outcome: str) -> None:
+        kind = "delete" if write.payload is None else "put"
+        self.counts[f"{kind} {outcome}"] += 1
+
+
+class _ReplicaRead:
+    """One client-driven read: R replicas, one more if they are slow or refuse."""
+
+    def __init__(
+        self, client: Client, history: KeyHistory, then: Callable[[Context | None], None]
+    ) -> None:
+        self._client, self._history, self._then = client, history, then
+        ring = client._cluster.ring
+        partition = partition_of(token_of(TableId(history.table), history.key), ring.partitions)
+        self._key = item_key(partition, TableId(history.table), history.key, b"")
+        self._candidates = list(client.owners(history))
+        client.rng.shuffle(self._candidates)
+        self._read = history.begin_read(client.world.now)
+        self._quorum = QuorumRead(2)
+        self._over = False
+
+    def begin(self) -> None:
+        """Ask the first R, and be ready to ask one more."""
+        self._ask_more()
+        self._client.world.at(HEDGE_MS, self._hedge)
+
+    def _ask_more(self) -> None:
+        missing = self._quorum.short_by
+        if missing > len(self._candidates):
+            self._finish(None)
+        for _ in range(0 if self._over else missing):
+            self._ask(self._candidates.pop())
+
+    def _hedge(self) -> None:
+        if not self._over and self._candidates:
+            self._ask(self._candidates.pop())
+
+    def _ask(self, node: NodeId) -> None:
+        self._quorum.ask(node)
+        calls = self._client._calls
+        ask = ReplicaGet(REPLICA_GET, calls.next_id(), self._key, None)
+        calls.call(node, ask, lambda answer: self._answered(node, answer), PATIENCE_MS)
+
+    def _answered(self, node: NodeId, answer: Any) -> None:
+        if self._over:
+            return
+        if answer in (LOST, UNREACHABLE) or answer.kind != REPLICA_RECORD:
+            self._quorum.refuse(node, "no answer")
+            self._ask_more()
+        elif self._quorum.answer(node, answer.record):
+            self._reached()
+
+    def _reached(self) -> None:
+        client, history = self._client, self._history
+        record, behind = self._quorum.merged(history.rule, client._window)
+        payloads = tuple(v.payload for v in record.values if v.payload is not None)
+        stamp = max((value.stamp for value in record.values), default=0)
+        token = encode_context(TableId(history.table), record.history)
+        if behind:
+            client._calls.tell(client.rng.choice(behind), AskRepair(ASK_REPAIR, self._key))
+        self._finish(client._shown(history, self._read, payloads, stamp, token))
+
+    def _finish(self, context: Context | None) -> None:
+        self._over = True
+        self._client.counts["replica get failed" if context is None else "replica get ok"] += 1
+        self._then(context)
+
+
+NO_CONTEXT = BLIND

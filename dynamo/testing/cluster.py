@@ -1,0 +1,196 @@
+"""The machines of a simulated cluster: what outlives a process, and everything that may befall it.
+
+    start ─▶ running ─▶ kill · power loss · failed sync · clean stop ─▶ down ─▶ start ...
+                └─▶ paused ─▶ running            the disk may be lost while down
+"""
+
+from functools import lru_cache
+from random import Random
+
+from dynamo.config import ClusterConfig
+from dynamo.repair.boot import IDENTITY
+from dynamo.repair.rebuild import MISSING
+from dynamo.ring.placement import plan
+from dynamo.ring.ring import Member, Ring
+from dynamo.testing.disk import PowerLost
+from dynamo.testing.network import DIALER, Network
+from dynamo.testing.node import Process, Watcher
+from dynamo.testing.store import Disk
+from dynamo.testing.world import WallClock, World
+from dynamo.types import NodeId
+
+START_MS = 20.0
+KILL_NOTICE_MS = 5.0
+"""A killed process's connections are reset by its kernel."""
+SUPERVISOR_MS = (50.0, 500.0)
+"""A process that ended by itself is started again after so long."""
+START_CALLS_MAX = 12
+"""A power loss during a start happens at one of its first so many disk calls."""
+
+
+class Machine:
+    """A host: its name, disk, clock, and the process on it, if any."""
+
+    def __init__(self, cluster: "Cluster", name: NodeId) -> None:
+        self.cluster, self.name = cluster, name
+        self.disk = Disk(cluster.world, name)
+        self.clock = WallClock(cluster.world)
+        self.process: Process | None = None
+        self._rng: Random = cluster.world.rng(f"machine {name}")
+        self._bootstrapped = False
+        self.starts = 0
+        self.unclean_starts = 0
+        self.ends: list[str] = []
+        """Why each process ended."""
+
+    def start(self) -> None:
+        """Start the daemon; it serves a little later."""
+        if self.process is not None:
+            return
+        self.starts += 1
+        self.cluster.world.note(f"{self.name} starts")
+        self.process = Process(self.cluster, self.name, self.disk, self.clock, self._ended)
+        delay = START_MS * (0.5 + self._rng.random())
+        self.cluster.world.at(delay, self._serve, self.process)
+
+    def kill(self) -> None:
+        """kill -9: what was written is still in the kernel's cache."""
+        self._end("killed", (KILL_NOTICE_MS, KILL_NOTICE_MS))
+        self.disk.files.process_crash()
+
+    def lose_power(self) -> None:
+        """The power fails, in the middle of whatever the disk does; peers find out by silence."""
+        process = self.process
+        silence = self.cluster.config.timing.idle_timeout_ms * self._rng.random()
+        self._end("lost power", (silence, silence))
+        if process is not None:
+            if process.kernel is None:
+                self._fail_while_starting(process)
+            else:
+                process.store.stop_mid_job(self._rng)
+        self.disk.files.power_loss(self._rng)
+
+    def lose_disk(self) -> None:
+        """The machine fails with its disk; an empty one stands in its place."""
+        self.lose_power()
+        self.ends[-1:] = ["lost disk"]
+        self.disk.replace()
+
+    def pause(self) -> None:
+        """SIGSTOP: nothing runs, everything waits; peers may give up on it meanwhile."""
+        process = self.process
+        if process is not None and not process.paused:
+            process.paused = True
+            self.cluster.world.note(f"{self.name} is paused")
+            idle = self.cluster.config.timing.idle_timeout_ms
+            self.cluster.world.at(idle, self._given_up, process)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self.process is not None and self.process.paused:
+            self.cluster.world.note(f"{self.name} goes on")
+            self.process.resume()
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        if self.process is not None and self.process.kernel is not None:
+            self.process.drain()
+
+    def is_whole(self) -> bool:
+        """Whether this disk durably holds all it should: it is not being rebuilt."""
+        promised = self.disk.promised
+        return IDENTITY in promised and not promised.get(MISSING)
+
+    def is_serving(self) -> bool:
+        """Whether the node is up, linked to all others, and has rebuilt everything."""
+        process = self.process
+        return (
+            process is not None
+            and process.accepts()
+            and process.is_linked_to_all()
+            and process.kernel is not None
+            and process.kernel.missing_partitions() == 0
+        )
+
+    def _serve(self, process: Process) -> None:
+        if not process.alive:
+            return
+        process.start(bootstrap=not self._bootstrapped)
+        self._bootstrapped = True
+        boot = process.boot
+        assert boot is not None, "a started node knows who it is"
+        self.unclean_starts += boot.unclean_epoch == boot.epoch
+        self.cluster.world.note(f"{self.name} serves as {boot.incarnation} epoch {boot.epoch}")
+
+    def _fail_while_starting(self, process: Process) -> None:
+        files = self.disk.files
+        files.power_fails_at = files.calls + self._rng.randint(1, START_CALLS_MAX)
+        try:
+            process.alive = True
+            process.start(bootstrap=not self._bootstrapped)
+        except PowerLost:
+            pass
+        process.alive = False
+        process.store.stop()
+
+    def _given_up(self, process: Process) -> None:
+        """Peers have heard nothing from a paused process for too long."""
+        if process.paused and process.alive:
+            self.cluster.break_links(self.name, "silent for too long", (0.0, 0.0))
+
+    def _end(self, reason: str, notice_ms: tuple[float, float]) -> None:
+        """The process is gone without a word."""
+        process, self.process = self.process, None
+        self.ends.append(reason)
+        self.cluster.world.note(f"{self.name} {reason}")
+        if process is not None:
+            process.alive = False
+            process.store.stop()
+        for connection in self.cluster.network.of(self.name):
+            connection.break_(reason, notice_ms)
+
+    def _ended(self, process: Process, reason: str) -> None:
+        """The process ended by itself: a clean stop, or a sync that failed."""
+        if self.process is process:
+            self._end(reason, (KILL_NOTICE_MS, KILL_NOTICE_MS))
+            self.disk.files.process_crash()
+            self.cluster.world.at(self._rng.uniform(*SUPERVISOR_MS), self.start)
+
+
+class Cluster:
+    """All machines, the network between them, and the configuration that they share."""
+
+    def __init__(self, world: World, config: ClusterConfig, watcher: Watcher) -> None:
+        self.world, self.config, self.watcher = world, config, watcher
+        self.network = Network(world, base_ms=0.3)
+        self.ring = _ring(len(config.nodes), config.partitions)
+        self.machines = {node.name: Machine(self, node.name) for node in config.nodes}
+
+    def accepting(self, name: NodeId) -> Process | None:
+        """The process on that machine that takes connections now, if any."""
+        process = self.machines[name].process
+        return process if process is not None and process.accepts() else None
+
+    def break_links(self, name: NodeId, reason: str, notice_ms: tuple[float, float]) -> None:
+        """Every link of a node to its peers breaks (its clients hold on)."""
+        for connection in self.network.of(name):
+            if connection.names[DIALER] in self.machines:
+                connection.break_(reason, notice_ms)
+
+    def is_quiet(self) -> bool:
+        """Whether every node serves and nothing is under way."""
+        return all(machine.is_serving() and _rests(machine) for machine in self.machines.values())
+
+
+def _rests(machine: Machine) -> bool:
+    process = machine.process
+    if process is None or process.kernel is None:
+        return False
+    status = process.kernel.status()
+    return not status["operations_in_flight"] and not status["repairs_queued"]
+
+
+@lru_cache
+def _ring(nodes: int, partitions: int) -> Ring:
+    members = tuple(Member(NodeId(f"n{i + 1}"), f"n{i + 1}", "", 1.0) for i in range(nodes))
+    return plan(members, partitions, 3).ring

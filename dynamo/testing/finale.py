@@ -1,0 +1,115 @@
+"""The last questions, when all is healed: every unknown write settled, every owner alike.
+
+    what became of each unknown write? ─▶ every key read of all N owners ─▶ repairs ─▶
+    every key read by every node ─▶ owners' records compared, bounds checked
+"""
+
+from collections.abc import Callable, Iterator
+
+from dynamo.siblings.codec import decode_record, encode_context
+from dynamo.siblings.record import NOTHING, Record, forgotten, supersedes
+from dynamo.testing.checkers import check_final, check_record
+from dynamo.testing.client import Client
+from dynamo.testing.cluster import Cluster
+from dynamo.testing.history import KeyHistory, Write
+from dynamo.testing.store import Violation
+from dynamo.types import ItemKey, NodeId, TableId
+
+QUESTIONS_MAX = 3
+"""How often an unknown write is asked about before it counts as unanswerable."""
+CONTEXT_BYTES_MAX = 2048
+REPAIR_MS = 400.0
+
+Next = Callable[[], None]
+Step = Callable[[Next], None]
+
+
+class Finale:
+    """Asks one question after the other; `check` is for when all were answered."""
+
+    def __init__(self, cluster: Cluster, client: Client, histories: list[KeyHistory]) -> None:
+        self._cluster, self._client, self._histories = cluster, client, histories
+        self._unanswered: list[Write] = []
+        self.done = False
+
+    def begin(self) -> None:
+        """Ask, one step after the other."""
+        steps = self._steps()
+
+        def next_step() -> None:
+            step = next(steps, None)
+            if step is None:
+                self.done = True
+            else:
+                step(next_step)
+
+        next_step()
+
+    def check(self, item: Callable[[KeyHistory], ItemKey]) -> None:
+        """All owners alike, the maximal set everywhere, records bounded. Raises Violation."""
+        for history in self._histories:
+            records = self._records(history, item(history))
+            self._check_alike(history, records)
+            for node, record in records.items():
+                read = history.begin_read(self._client.world.now)
+                found = check_record(history, read, record, f"{node} at the end")
+                check_final(history, found)
+                self._check_bounds(history, record)
+            for write in self._unanswered:
+                if write.key is history:
+                    self._check_forgotten(write, records)
+
+    def _steps(self) -> Iterator[Step]:
+        for _ in range(QUESTIONS_MAX):
+            unknown = [w for h in self._histories for w in h.writes if w.status == "unknown"]
+            for write in unknown:
+                yield lambda then, write=write: self._client.ask_outcome(write, then)  # type: ignore[misc]
+        self._unanswered = [w for h in self._histories for w in h.writes if w.status == "unknown"]
+        for _ in range(2):
+            for history in self._histories:
+                yield self._reading(history, 3, None)
+            yield lambda then: self._client.world.at(REPAIR_MS, then)
+        for node in self._cluster.machines:
+            for history in self._histories:
+                yield self._reading(history, 0, node)
+
+    def _reading(self, history: KeyHistory, r: int, node: NodeId | None) -> Step:
+        def step(then: Next) -> None:
+            def answered(context: object) -> None:
+                if context is None:
+                    raise Violation(f"a healed cluster does not answer a read of {history.name}")
+                then()
+
+            self._client.read(history, answered, r, node)
+
+        return step
+
+    def _records(self, history: KeyHistory, item: ItemKey) -> dict[NodeId, Record]:
+        records = {}
+        for node in self._client.owners(history):
+            process = self._cluster.machines[node].process
+            assert process is not None, "every node is up"
+            data = process.store.engine.get(item)
+            records[node] = NOTHING if data is None else decode_record(data)
+        return records
+
+    def _check_alike(self, history: KeyHistory, records: dict[NodeId, Record]) -> None:
+        (first, one), *others = records.items()
+        for node, other in others:
+            alike = supersedes(one, other) and supersedes(other, one)
+            if not alike or one.values != other.values:
+                raise Violation(
+                    f"{first} and {node} still differ on {history.name}: {one} and {other}"
+                )
+
+    def _check_bounds(self, history: KeyHistory, record: Record) -> None:
+        token = encode_context(TableId(history.table), record.history)
+        if len(token) > CONTEXT_BYTES_MAX:
+            raise Violation(f"the context of {history.name} has {len(token)} bytes")
+        if len(record.operations) > self._cluster.config.limits.operations_max:
+            raise Violation(f"{history.name} remembers {len(record.operations)} operations")
+
+    def _check_forgotten(self, write: Write, records: dict[NodeId, Record]) -> None:
+        """Only a write that the records may have forgotten stays without an answer."""
+        if not any(forgotten(record, write.operation) for record in records.values()):
+            raise Violation(f"nobody tells what became of {write}")

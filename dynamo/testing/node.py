@@ -1,0 +1,377 @@
+"""One start of a simulated node: the real kernel and engine in a shell of simulated time.
+
+    connection ─ messages ─▶ kernel.handle ─▶ effects ─▶ connections
+                                  ▲ │
+                        Persisted │ ▼ writes
+                                 store
+
+It mirrors the daemon: one link per pair of nodes, dialed by the lower name; a new link takes the
+place of the old one, from which nothing arrives any more; the start's number is checked at the
+handshake; who it is (dynamo.repair.boot) is durable before it says a word.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgpack
+
+from dynamo.config import ClusterConfig
+from dynamo.coordination.identity import Identity
+from dynamo.errors import StorageFailed
+from dynamo.kernel import Kernel
+from dynamo.messages import (
+    FAILED,
+    PUT,
+    PUT_DONE,
+    Broadcast,
+    ClientGone,
+    Disconnect,
+    Effect,
+    Event,
+    PeerDown,
+    PeerUp,
+    Persisted,
+    Received,
+    Send,
+    Source,
+    Tick,
+)
+from dynamo.meters import Meters
+from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
+from dynamo.repair.rebuild import MISSING
+from dynamo.ring.ring import Ring
+from dynamo.siblings.codec import decode_record
+from dynamo.siblings.record import supersedes
+from dynamo.testing.network import ACCEPTOR, DIALER, Connection, Messages, Network
+from dynamo.testing.store import Disk, Store, Violation
+from dynamo.testing.world import WallClock, World
+from dynamo.types import ItemKey, NodeId
+
+TICK_MS = 5.0
+VALIDATE_EVERY = 50
+"""Invariants cost what they cost: they are asserted at every so many-th event."""
+HELLO = 1
+"""Kind of the first message from an acceptor: (HELLO, boot, boot remembered of the dialer)."""
+BOOTS = "boots"
+
+
+class Watcher(Protocol):
+    """Who is told when a node acknowledges a write."""
+
+    def acknowledged(self, node: NodeId, table: int, key: bytes, operation: bytes) -> None:
+        """Raise Violation unless W disks hold the operation durably."""
+
+
+class Surroundings(Protocol):
+    """What a process needs of the cluster around it."""
+
+    world: World
+    network: Network
+    config: ClusterConfig
+    ring: Ring
+    watcher: Watcher
+
+    def accepting(self, name: NodeId) -> "Process | None":
+        """The process on that machine that takes connections now, if any."""
+
+
+class Process:
+    """The daemon from one start to its end."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        name: NodeId,
+        disk: Disk,
+        clock: WallClock,
+        ended: Callable[["Process", str], None],
+    ) -> None:
+        self.around, self.name, self.disk, self.clock = around, name, disk, clock
+        self.world = around.world
+        self._ended = ended
+        self._rng = self.world.rng(f"process {name} {self.world.now}")
+        self.alive = True
+        self.draining = False
+        self.paused = False
+        self._backlog: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.store = Store(disk, self.post, self._persisted, self._storage_failed)
+        self.kernel: Kernel | None = None
+        """None until the node has started."""
+        self.boot: Boot | None = None
+        self._links: dict[Source, tuple[Connection, int]] = {}
+        self._sources: dict[Connection, Source] = {}
+        self._dialing: dict[NodeId, Connection] = {}
+        self._clients = 0
+        self._puts: dict[tuple[Source, int], Any] = {}
+        self._ticking = False
+        self._handled = 0
+
+    # life
+
+    def start(self, bootstrap: bool) -> None:
+        """Recover, decide who starts, make that durable, and serve."""
+        around, engine = self.around, self.store.engine
+        recovery = self.store.open()
+        self._check_promises()
+        found = Found(
+            recovery.fresh,
+            recovery.clean,
+            recovery.damaged,
+            engine.get_meta(IDENTITY),
+            engine.get_meta(MISSING),
+            bool(engine.get_meta(ROLLED_BACK)),
+        )
+        mine = around.ring.primaries_of(self.name, around.ring.n_max)
+        self.boot = decided = boot(found, mine, bootstrap, self.clock.wall_ms())
+        for name, value in decided.meta().items():
+            engine.put_meta(name, value)
+        self.store.write_through()
+        identity = Identity(
+            self.name,
+            decided.incarnation,
+            decided.epoch,
+            decided.unclean_epoch,
+            around.ring.partitions,
+        )
+        self.kernel = Kernel(
+            around.config, around.ring, identity, engine, Meters(), decided.missing
+        )
+        for peer in around.config.nodes:
+            if self.name < peer.name:
+                self._dial(peer.name, float(around.config.timing.reconnect_delay_ms_min))
+
+    def post(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Run a call in this process's loop: later if it is paused, never if it is gone."""
+        if self.paused:
+            self._backlog.append((call, arguments))
+        elif self.alive:
+            call(*arguments)
+
+    def resume(self) -> None:
+        """Go on after a pause, with everything that has waited."""
+        self.paused = False
+        backlog, self._backlog = self._backlog, []
+        for call, arguments in backlog:
+            self.post(call, *arguments)
+
+    def drain(self) -> None:
+        """SIGTERM: take no new connections, finish what runs, then stop cleanly."""
+        self.draining = True
+        self._drained(self.world.now + self.around.config.timing.drain_timeout_ms)
+
+    def _drained(self, latest_ms: float) -> None:
+        busy = self.kernel is not None and self.kernel.in_flight() > 0
+        if busy and self.world.now < latest_ms:
+            self.world.at(TICK_MS, self.post, self._drained, latest_ms)
+            return
+        for connection, side in self._links.values():
+            connection.close(side, f"{self.name} is stopping")
+        self._links.clear()
+        self._sources.clear()
+        self._close_store()
+
+    def _close_store(self) -> None:
+        """When the jobs under way are done: a last checkpoint."""
+        if not self.store.idle():
+            self.world.at(TICK_MS, self.post, self._close_store)
+            return
+        try:
+            self.store.write_through()
+            self.store.engine.close_clean()
+        except StorageFailed as error:
+            self._storage_failed(str(error))
+            return
+        self._ended(self, "stopped")
+
+    def _storage_failed(self, reason: str) -> None:
+        self._ended(self, f"failed sync: {reason}")
+
+    def _check_promises(self) -> None:
+        """What the disk had promised must be there; what else is there counts from now on."""
+        engine, promised = self.store.engine, self.disk.promised
+        for key, record in promised.items():
+            if isinstance(key, str) or record is None:
+                continue
+            found = engine.get(ItemKey(key))
+            if found == record:
+                continue
+            if found is None or not supersedes(decode_record(found), decode_record(record)):
+                raise Violation(f"{self.name}: a durable record of {key!r} was lost in a crash")
+        for key, record in engine.scan(ItemKey(b"\x00"), ItemKey(b"\xff" * 9), 1 << 20):
+            promised[key] = record
+
+    # links
+
+    def accepts(self) -> bool:
+        """Whether new connections are answered now."""
+        return self.alive and not self.paused and not self.draining and self.kernel is not None
+
+    def accept_client(self, connection: Connection) -> None:
+        """A client is connected."""
+        self._clients += 1
+        self._register(connection, ACCEPTOR, self._clients)
+
+    def received(self, connection: Connection, messages: Messages) -> None:
+        """From a link or a client."""
+        self.post(self._received, connection, messages)
+
+    def lost(self, connection: Connection, reason: str) -> None:
+        """A link or a client is gone."""
+        self.post(self._lost, connection, reason)
+
+    def is_linked_to_all(self) -> bool:
+        """Whether a link to every other member is open."""
+        return all(
+            member.name == self.name or member.name in self._links
+            for member in self.around.config.nodes
+        )
+
+    def _dial(self, peer: NodeId, delay_ms: float) -> None:
+        """Keep one link to a peer, with backoff."""
+        if self.draining:
+            return
+        under_way = self._dialing.get(peer) in self.around.network.connections
+        if peer not in self._links and not under_way:
+            timing = self.around.config.timing
+            delay_ms = min(delay_ms * 2, float(timing.reconnect_delay_ms_max))
+            if self.around.network.reaches(self.name, peer):
+                latency = self.around.network.latency_ms(
+                    self.around.network.route(self.name, peer)
+                )
+                self.world.at(latency, self._knock, peer)
+        else:
+            delay_ms = float(self.around.config.timing.reconnect_delay_ms_min)
+        wait = self._rng.uniform(0.5, 1.0) * delay_ms
+        self.world.at(wait, self.post, self._dial, peer, delay_ms)
+
+    def _knock(self, peer: NodeId) -> None:
+        """This node's hello is at the peer's door."""
+        other = self.around.accepting(peer)
+        if other is not None and self.alive and self.boot is not None:
+            connection = self.around.network.connect((self.name, peer), (self, other))
+            self._dialing[peer] = connection
+            other.greet(connection, self.name, self.boot.number)
+
+    def greet(self, connection: Connection, name: NodeId, number: int) -> None:
+        """A peer says hello: answer with this node's own, and open the link."""
+        assert self.boot is not None, "only a started node accepts"
+        answer = (HELLO, self.boot.number, self._boots().get(name, 0))
+        connection.send(ACCEPTOR, (answer,), exactly=True)
+        self._peer_opened(connection, ACCEPTOR, name, number)
+
+    def _peer_opened(
+        self, connection: Connection, side: int, name: NodeId, number: int
+    ) -> None:
+        """A peer takes the place of its older link, unless its disk is an old copy."""
+        if self._boots().get(name, 0) > number:
+            connection.close(side, f"this disk of {name} is older than one met before")
+            return
+        self._remember(name, number)
+        older = self._links.get(name)
+        if older is not None:
+            del self._sources[older[0]]
+            older[0].abort(older[1])
+        self._register(connection, side, name)
+        if older is not None:
+            self.feed(PeerDown(name, "replaced by a newer link"))
+        self.feed(PeerUp(name))
+
+    def _register(self, connection: Connection, side: int, source: Source) -> None:
+        self._links[source] = (connection, side)
+        self._sources[connection] = source
+
+    def _boots(self) -> dict[str, int]:
+        stored = self.store.engine.get_meta(BOOTS)
+        return msgpack.unpackb(stored) if stored else {}
+
+    def _remember(self, name: NodeId, number: int) -> None:
+        boots = self._boots()
+        if boots.get(name, 0) < number:
+            self.store.engine.put_meta(BOOTS, msgpack.packb({**boots, name: number}))
+
+    def _received(self, connection: Connection, messages: Messages) -> None:
+        source = self._sources.get(connection)
+        if source is not None:
+            for message in messages:
+                if message[0] == PUT:
+                    self._puts[source, message.id] = message
+            self.feed(Received(source, messages))
+        elif messages[0][0] == HELLO and connection.names[DIALER] == self.name:
+            _, number, remembered = messages[0]
+            self._hello_answered(connection, number, remembered)
+
+    def _hello_answered(self, connection: Connection, number: int, remembered: int) -> None:
+        assert self.boot is not None, "only a started node dials"
+        if remembered > self.boot.number:
+            self.store.engine.put_meta(ROLLED_BACK, b"1")
+            self.drain()
+            return
+        self._peer_opened(connection, DIALER, NodeId(connection.names[ACCEPTOR]), number)
+
+    def _lost(self, connection: Connection, reason: str) -> None:
+        source = self._sources.pop(connection, None)
+        if source is None:
+            return
+        del self._links[source]
+        if isinstance(source, int):
+            self.feed(ClientGone(source))
+        else:
+            self.feed(PeerDown(source, reason))
+
+    # events and effects
+
+    def feed(self, event: Event) -> None:
+        """Hand an event to the kernel and perform what it wants."""
+        kernel = self.kernel
+        assert kernel is not None, "events come to started nodes"
+        if self.world.trace is not None:
+            self.world.note(f"{self.name} <- {event}")
+        self._perform(kernel.handle(event, self.clock.instant()))
+        self._handled += 1
+        if self._handled % VALIDATE_EVERY == 0:
+            kernel.validate()
+        self.store.kick()
+        if not self._ticking:
+            self._ticking = True
+            self.world.at(TICK_MS, self.post, self._tick)
+
+    def _persisted(self, tokens: list[Any]) -> None:
+        self.feed(Persisted(tokens))
+
+    def _tick(self) -> None:
+        """Time passes, as long as somebody waits for it."""
+        assert self.kernel is not None, "ticks come to started nodes"
+        self._ticking = False
+        deadline = self.kernel.deadline()
+        if deadline is None:
+            return
+        if deadline <= self.world.now:
+            self.feed(Tick())
+        else:
+            self._ticking = True
+            self.world.at(TICK_MS, self.post, self._tick)
+
+    def _perform(self, effects: list[Effect]) -> None:
+        """What goes to one link in one tick travels together."""
+        outbox: dict[Source, list[Any]] = {}
+        for effect in effects:
+            if type(effect) is Send:
+                message = effect.message
+                if message.kind == PUT_DONE or message.kind == FAILED:
+                    self._check_answer(effect)
+                outbox.setdefault(effect.to, []).append(message)
+            elif type(effect) is Broadcast:
+                for to in effect.to:
+                    outbox.setdefault(to, []).append(effect.message)
+            else:
+                assert type(effect) is Disconnect, f"an unknown effect {effect}"
+                raise Violation(f"{self.name} cuts {effect.to} off: {effect.reason}")
+        for to, messages in outbox.items():
+            link = self._links.get(to)
+            if link is not None:
+                link[0].send(link[1], tuple(messages))
+
+    def _check_answer(self, effect: Send) -> None:
+        put = self._puts.pop((effect.to, effect.message.id), None)  # type: ignore[union-attr]
+        if put is not None and effect.message.kind == PUT_DONE:
+            self.around.watcher.acknowledged(self.name, put.table, put.key, put.operation)

@@ -1,0 +1,208 @@
+"""A simulated node's disk, and the real engine over it, its jobs run in simulated time.
+
+    put ─▶ engine ─▶ take_group ··· sync takes a while ··· run ─▶ promised ─▶ Persisted
+                     checkpoint slices, one by one, beside it
+
+`promised` is what this disk has sworn to remember: the writes of every group whose `run` returned.
+After any start the engine must hold at least that, and every acknowledgement counts only promises.
+A power loss in the middle of a job runs the job into a call that never returns.
+"""
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from random import Random
+from typing import Any
+
+from dynamo.errors import StorageFailed
+from dynamo.storage.engine import LogEngine
+from dynamo.storage.port import EngineOptions, WriteGroup
+from dynamo.storage.recovery import Recovery
+from dynamo.storage.tables import MemoryTable
+from dynamo.testing.disk import PowerLost, SimulatedFiles
+from dynamo.testing.world import World
+from dynamo.types import ItemKey
+
+OPTIONS = EngineOptions(
+    memory_bytes_max=1 << 20,
+    segment_bytes=128 << 10,
+    log_bytes_max=96 << 10,
+    group_bytes_max=64 << 10,
+    slice_bytes=8 << 10,
+    disk_reserve_bytes=1 << 20,
+)
+"""Small, so that a short run sees many segments, checkpoints and slices."""
+
+SYNC_MS = 1.0
+SLICE_MS = 2.0
+DISK_BYTES = 64 << 20
+MIDDLE_CALLS_MAX = 4
+"""A power loss in the middle of a job happens at one of its first so many calls."""
+
+
+class Violation(AssertionError):
+    """The system under test broke a promise; the text says which, where and how."""
+
+
+class Disk:
+    """What outlives a process: files, the checkpoint table, and what was promised of them."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.rng: Random = world.rng(f"disk {name}")
+        self.world, self.name = world, name
+        self.slowness = 1.0
+        """Factor on every sync; a fault raises it."""
+        self.files = SimulatedFiles(DISK_BYTES)
+        self.table = MemoryTable()
+        self.promised: dict[ItemKey | str, bytes | None] = {}
+        self.lost: list[tuple[float, dict[ItemKey | str, bytes | None]]] = []
+        """Promises that went with a lost disk, and when."""
+
+    def replace(self) -> None:
+        """The disk is gone; an empty one stands in its place."""
+        self.lost.append((self.world.now, self.promised))
+        self.files, self.table, self.promised = SimulatedFiles(DISK_BYTES), MemoryTable(), {}
+
+    def records_since(self, key: ItemKey, since_ms: float) -> list[bytes]:
+        """What this disk holds durably, and what it held until it was lost since then."""
+        held = [lost.get(key) for lost_ms, lost in self.lost if lost_ms >= since_ms]
+        return [record for record in (self.promised.get(key), *held) if record is not None]
+
+    def sync_ms(self) -> float:
+        """How long the next sync takes."""
+        return SYNC_MS * self.slowness * (0.5 + self.rng.random())
+
+
+class Engine(LogEngine):
+    """The real engine; it also keeps its writes in order until their group is durable."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(disk.files, disk.table, OPTIONS)
+        self._disk = disk
+        self._unpromised: deque[tuple[ItemKey | str, bytes | None]] = deque()
+
+    def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
+        """As always."""
+        self._unpromised.append((key, record))
+        super().put(key, record, token)
+
+    def put_meta(self, name: str, value: bytes, token: Hashable | None = None) -> None:
+        """As always."""
+        self._unpromised.append((name, value))
+        super().put_meta(name, value, token)
+
+    def promise(self, group: WriteGroup) -> None:
+        """The group is on the disk: its writes, as many as it has tokens, are promises now."""
+        promised, unpromised = self._disk.promised, self._unpromised
+        for _ in group.tokens:  # type: ignore[attr-defined]
+            key, record = unpromised.popleft()
+            promised[key] = record
+
+
+class Store:
+    """The jobs of one process's engine."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        post: Callable[..., None],
+        persisted: Callable[[list[Any]], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """`post` runs a call in the process's loop, unless the process is gone by then."""
+        self.disk, self.engine = disk, Engine(disk)
+        self._post, self._persisted, self._failed = post, persisted, failed
+        self._group: WriteGroup | None = None
+        self._slice: Callable[[], int] | None = None
+        self._checkpointing = False
+        self._stopped = False
+
+    def open(self) -> Recovery:
+        """Open the engine. Raises Violation if it does not keep what its disk has promised."""
+        recovery = self.engine.open()
+        if recovery.damaged:
+            raise Violation(f"{self.disk.name}: a crash looks like damage to recovery")
+        return recovery
+
+    def write_through(self) -> None:
+        """Make everything that waits durable now."""
+        while (group := self.engine.take_group()) is not None:
+            group.run()
+            self.engine.promise(group)
+            self.engine.synced(group)
+
+    def kick(self) -> None:
+        """There may be writes waiting: start a group unless one is under way."""
+        if self._group is None and (group := self.engine.take_group()) is not None:
+            self._group = group
+            self.disk.world.at(self.disk.sync_ms(), self._sync, group)
+
+    def idle(self) -> bool:
+        """Whether no job is under way."""
+        return self._group is None and not self._checkpointing
+
+    def stop_mid_job(self, rng: Random) -> None:
+        """The power fails: a job under way gets as far as one of its calls."""
+        self._stopped = True
+        files = self.disk.files
+        for job in (self._group and self._group.run, self._slice):
+            if job is None:
+                continue
+            files.power_fails_at = files.calls + rng.randint(1, MIDDLE_CALLS_MAX)
+            try:
+                job()
+            except (PowerLost, StorageFailed):
+                pass
+            files.power_fails_at = None
+
+    def stop(self) -> None:
+        """The process is gone; its jobs come to nothing."""
+        self._stopped = True
+
+    def _sync(self, group: WriteGroup) -> None:
+        """The log thread: it blocks in the kernel, so a stopped process does not stop it."""
+        if self._stopped:
+            return
+        try:
+            group.run()
+        except StorageFailed as error:
+            self._stopped = True
+            self._post(self._failed, str(error))
+            return
+        self.engine.promise(group)
+        self._post(self._synced, group)
+
+    def _synced(self, group: WriteGroup) -> None:
+        tokens = self.engine.synced(group)
+        self._group = None
+        self.kick()
+        self._persisted(tokens)
+        if not self._checkpointing and self.engine.checkpoint_due():
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        checkpoint = self.engine.begin_checkpoint()
+        if checkpoint is None:
+            return
+        self._checkpointing = True
+        slices = checkpoint.slices()
+
+        def next_slice() -> None:
+            self._slice = next(slices, None)
+            if self._slice is None:
+                self._checkpointing = False
+                self.engine.checkpointed(checkpoint)
+                return
+            self.disk.world.at(SLICE_MS * self.disk.slowness, self._run_slice, next_slice)
+
+        next_slice()
+
+    def _run_slice(self, done: Callable[[], None]) -> None:
+        if self._stopped or self._slice is None:
+            return
+        try:
+            self._slice()
+        except StorageFailed as error:
+            self._stopped = True
+            self._post(self._failed, str(error))
+            return
+        self._post(done)
