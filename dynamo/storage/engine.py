@@ -65,7 +65,12 @@ class LogEngine:
         self._files = files
         self._table = table
         self._options = options
-        self._log = Log(files, options.segment_bytes, sync_each=options.durability == "fsync")
+        self._log = Log(
+            files,
+            options.segment_bytes,
+            spares_max=1 + options.log_bytes_max // options.segment_bytes,
+            sync_each=options.durability == "fsync",
+        )
         self._active = RecentWrites()
         self._frozen = RecentWrites()
         self._newest = self._active.entries

@@ -42,8 +42,12 @@ class Files(Protocol):
     def list(self) -> list[str]:
         """The names of all files, sorted."""
 
-    def create(self, name: str, size: int) -> None:
-        """A file of `size` zero bytes, synced but for its name. Raises DiskFull and leaves none."""
+    def create(self, name: str, size: int, *, written: bool = True) -> None:
+        """A file of `size` zero bytes, synced but for its name. Raises DiskFull and leaves none.
+
+        Not `written`: the room is only reserved, which is quick, but makes each sync dearer until
+        it has been written once.
+        """
 
     def open(self, name: str) -> int:
         """A handle for `pwrite` and `fdatasync`."""
@@ -103,7 +107,7 @@ class OsFiles:
         with os.scandir(self._path) as entries:
             return sorted(e.name for e in entries if e.is_file() and e.name != "LOCK")
 
-    def create(self, name: str, size: int) -> None:
+    def create(self, name: str, size: int, *, written: bool = True) -> None:
         """Reserve the room first, then write zeros over it.
 
         The zeros matter: a write into room that was only reserved must journal that it is now
@@ -114,7 +118,7 @@ class OsFiles:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
             try:
                 os.posix_fallocate(handle, 0, size)
-                for offset in range(0, size, len(_ZEROS)):
+                for offset in range(0, size if written else 0, len(_ZEROS)):
                     os.pwrite(handle, _ZEROS[: size - offset], offset)
                 os.fsync(handle)
             except OSError:

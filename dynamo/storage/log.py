@@ -53,8 +53,13 @@ class Found(Protocol):
 class Log:
     """Appends groups, rolls over to the spare segment, recycles what checkpoints have covered."""
 
-    def __init__(self, files: Files, segment_bytes: int, *, sync_each: bool) -> None:
+    def __init__(
+        self, files: Files, segment_bytes: int, *, spares_max: int, sync_each: bool
+    ) -> None:
+        """`spares_max`: recycled segments to keep, as many as fill up from one checkpoint to the
+        next; `sync_each`: whether every group is synced before `append` returns."""
         self._files = files
+        self._spares_max = spares_max
         self._segment_bytes = segment_bytes
         self._sync_each = sync_each
         self._lock = Lock()
@@ -91,6 +96,9 @@ class Log:
                 self._old.append(segment)
         self._files.sync_directory()
         with suppress(DiskFull):
+            if not self._spares:
+                self._spares.append(self._create_spare(self._segment_bytes, written=True))
+                self._files.sync_directory()
             self._roll_over(0)
 
     def append(self, number: int, payload: bytes, checksum: int) -> None:
@@ -133,7 +141,7 @@ class Log:
             return self.generation if begun else self.generation + 1, begun
 
     def recycle(self, first_needed: int) -> None:
-        """Reuse or remove all segments before that generation; have one spare ready.
+        """Reuse or remove all segments before that generation; have a spare ready.
 
         Only what the stored position no longer names may go, hence a generation and not a number:
         the segment that was current when the position was made stays, whatever it holds.
@@ -146,7 +154,7 @@ class Log:
                 self._reuse_or_remove(self._old.popleft())
             if not self._spares:
                 with suppress(DiskFull):  # `disk_full` says so; the groups themselves are safe
-                    self._spares.append(self._create_spare(self._segment_bytes))
+                    self._spares.append(self._create_spare(self._segment_bytes, written=True))
                     changed = True
             if changed:
                 self._files.sync_directory()
@@ -190,17 +198,17 @@ class Log:
         while self._spares:  # too small for this group; a later generation must not come first
             self._files.remove(segment_name(self._spares.popleft().generation))
         wanted = max(self._segment_bytes, aligned(HEADER_BYTES + size))
-        self._spares.append(self._create_spare(wanted))
+        self._spares.append(self._create_spare(wanted, written=False))  # a group is waiting
         self._files.sync_directory()
 
     def _next_generation(self) -> int:
         return max([self.generation, *(spare.generation for spare in self._spares)]) + 1
 
-    def _create_spare(self, size: int) -> Segment:
+    def _create_spare(self, size: int, *, written: bool) -> Segment:
         generation = self._next_generation()
         name = segment_name(generation)
         try:
-            self._files.create(name, size)
+            self._files.create(name, size, written=written)
         except DiskFull:
             self.disk_full = True
             raise
@@ -222,7 +230,7 @@ class Log:
 
     def _reuse_or_remove(self, segment: Segment) -> None:
         name = segment_name(segment.generation)
-        if self._spares or segment.size != self._segment_bytes:
+        if len(self._spares) >= self._spares_max or segment.size != self._segment_bytes:
             self._files.remove(name)
             return
         generation = self._next_generation()

@@ -129,7 +129,7 @@ class SimulatedFiles:
         """The visible names, sorted."""
         return sorted(self._names)
 
-    def create(self, name: str, size: int) -> None:
+    def create(self, name: str, size: int, *, written: bool = True) -> None:
         """Zeros, synced but for the name; a power loss in the middle may leave a part of it."""
         assert name not in self._names, "a new file has a new name"
         if size > self.free_bytes():

