@@ -236,7 +236,6 @@ class Kernel:
             elif kind is Rebuilt:
                 missing = self._rebuild.missing_partitions()
                 self._scope.store.put_meta(MISSING, encode_partitions(missing))
-                self._perform(self._rebuild.advance(self._scope.peers.up, now.monotonic_ms), now)
             else:
                 assert kind is Disconnect, f"an unknown decision {kind}"
                 self._effects.append(decision)
@@ -360,7 +359,8 @@ class Kernel:
         if self._rebuild.waits_for(message.id):
             for key, record in message.items:
                 self._replica.absorb(key, record)
-        return [*self._rebuild.page(source, message, now.monotonic_ms)]
+        now_ms, up = now.monotonic_ms, self._scope.peers.up
+        return self._rebuild.page(source, message, now_ms) + self._rebuild.advance(up, now_ms)
 
     def _forwarded(self, source: NodeId, message: Any, now: Instant) -> list[Effect]:
         return self._forwards.answer(source, message)

@@ -70,12 +70,12 @@ class Rebuild:
         """Whether this partition does not count yet."""
         return partition in self._copied
 
-    def advance(self, up: set[NodeId], now_ms: float) -> list[Effect]:
+    def advance(self, up: set[NodeId], now_ms: float) -> list[Effect | Rebuilt]:
         """Start scans while there is room, drop those that are not answered."""
         for id, scan in list(self._scans.items()):
             if scan.node not in up or now_ms - scan.asked_ms > SCAN_TIMEOUT_MS:
                 del self._scans[id]
-        effects: list[Effect] = []
+        effects: list[Effect | Rebuilt] = []
         busy = {scan.partition for scan in self._scans.values()}
         for partition in self._copied:
             if len(self._scans) >= SCANS_MAX:

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import grpc
 import grpc.aio
-from dynamo_protos import kv_pb2, kv_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dynamo_node.directory import CannotStart
 from dynamo_node.door import Door
 from dynamo_node.grpc_service import KvService, OperationIds
+from dynamo_protos import kv_pb2, kv_pb2_grpc
 
 MIB = 1024 * 1024
 SERVICE: str = kv_pb2.DESCRIPTOR.services_by_name["KV"].full_name

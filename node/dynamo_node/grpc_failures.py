@@ -5,7 +5,6 @@ Failure -> status code (dynamo.errors.GRPC_STATUS)
 """
 
 import grpc
-from dynamo_protos import kv_pb2
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -14,6 +13,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 from dynamo.errors import ERRORS, GRPC_STATUS, Failure
+from dynamo_protos import kv_pb2
 
 OPERATION_CHARS_MAX = 4096
 """Longer ids, which only keys beyond the default limits make, are left out: clients refuse trailers

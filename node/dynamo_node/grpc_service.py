@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Never, TypeAlias, TypeVar
 
-from dynamo_protos import kv_pb2, kv_pb2_grpc
 from grpc.aio import ServicerContext
 
 from dynamo.config import TableConfig
@@ -35,6 +34,7 @@ from dynamo.siblings.record import operation_id
 from dynamo.types import OperationId
 from dynamo_node.door import Answer, Door, Request
 from dynamo_node.grpc_failures import status_of
+from dynamo_protos import kv_pb2, kv_pb2_grpc
 
 DEADLINE_MS_DEFAULT = 1000
 DEADLINE_MS_MAX = 60_000
