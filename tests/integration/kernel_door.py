@@ -5,8 +5,6 @@ import time
 from itertools import count
 from typing import cast
 
-from dynamo_node.door import Answer, Request
-
 from dynamo.config import ClusterConfig, TableConfig
 from dynamo.coordination.identity import Identity
 from dynamo.kernel import Kernel
@@ -16,6 +14,7 @@ from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member
 from dynamo.storage.memory_engine import MemoryEngine
 from dynamo.types import Instant
+from dynamo_node.door import Answer, Request
 
 
 class KernelDoor:

@@ -13,10 +13,10 @@ from typing import Any
 import google.rpc  # type: ignore[import-untyped]
 import pytest
 import pytest_asyncio
-from dynamo_node.grpc_edge import start_grpc
 from kernel_door import KernelDoor
 
 from dynamo.config import builtin
+from dynamo_node.grpc_edge import start_grpc
 
 HERE = Path(__file__).parent / "grpc_js"
 PROTOS = Path(__file__).parents[2] / "protos"

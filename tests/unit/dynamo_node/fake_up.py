@@ -4,9 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from dynamo_node.supervisor import Supervisor
-
 from dynamo.config import NodeConfig, builtin
+from dynamo_node.supervisor import Supervisor
 
 FAKE_NODE = Path(__file__).with_name("fake_node.py")
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import structlog
+
+from dynamo.config import builtin
 from dynamo_node import logs
 from dynamo_node.cli import main
 from dynamo_node.cluster_directory import ClusterDirectory
 from dynamo_node.config_file import parse
-
-from dynamo.config import builtin
 
 Answer = tuple[int, str, str]
 Command = Callable[..., Answer]

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from dynamo.config import ClusterConfig, ConfigError, builtin
+from dynamo.types import TableId
 from dynamo_node.announcer import Announcer
 from dynamo_node.cluster_directory import ClusterDirectory
 from dynamo_node.config_file import load
 from dynamo_node.directory import CannotStart, cluster_id, locked, node_directory
 from dynamo_node.ports import require_free
-
-from dynamo.config import ClusterConfig, ConfigError, builtin
-from dynamo.types import TableId
 
 
 def adopted(path: Path, config: ClusterConfig | None = None) -> ClusterDirectory:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dynamo_node.config_file import ConfigFileError, load, parse, render
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from dynamo.config import (
     builtin,
 )
 from dynamo.types import TableId
+from dynamo_node.config_file import ConfigFileError, load, parse, render
 
 CLUSTER_YML = Path(__file__).resolve().parents[3] / "cluster.yml"
 TEXT = render(builtin())

@@ -8,11 +8,6 @@ import grpc
 import grpc.aio
 import pytest
 import pytest_asyncio
-from dynamo_node.directory import CannotStart
-from dynamo_node.door import Answer, Request
-from dynamo_node.grpc_edge import SERVICE, GrpcEdge, GrpcOptions, start_grpc
-from dynamo_node.grpc_service import DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, OperationIds
-from dynamo_protos import kv_pb2, kv_pb2_grpc
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -35,6 +30,11 @@ from dynamo.messages import (
 from dynamo.siblings.operation_token import decode_operation, encode_operation
 from dynamo.siblings.record import operation_id, operation_stamp
 from dynamo.types import Stamp, TableId
+from dynamo_node.directory import CannotStart
+from dynamo_node.door import Answer, Request
+from dynamo_node.grpc_edge import SERVICE, GrpcEdge, GrpcOptions, start_grpc
+from dynamo_node.grpc_service import DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, OperationIds
+from dynamo_protos import kv_pb2, kv_pb2_grpc
 
 CART = TableConfig("cart", TableId(7))
 MINE = encode_operation(7, b"k", b"s", operation_id(5 << 16, 1, 1))

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from dynamo_node.directory import CannotStart
-from dynamo_node.metrics import EngineState, LinkState, NodeState, Sources, registry_of
-from dynamo_node.metrics_http import HEAD_BYTES_MAX, MetricsHttp, start_metrics_http
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dynamo.meters import Meters
+from dynamo_node.directory import CannotStart
+from dynamo_node.metrics import EngineState, LinkState, NodeState, Sources, registry_of
+from dynamo_node.metrics_http import HEAD_BYTES_MAX, MetricsHttp, start_metrics_http
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
 NOTHING = Sources()

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import structlog
-from dynamo_node.directory import CannotStart, node_directory
-from dynamo_node.run import RunOptions, resolved, run
 
 from dynamo.config import ClusterConfig, ConfigError, builtin
 from dynamo.errors import StorageFailed
+from dynamo_node.directory import CannotStart, node_directory
+from dynamo_node.run import RunOptions, resolved, run
 
 ID = "ab" * 8
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from dynamo_node.restarts import ATTEMPTS_MAX, DELAY_S_MAX, STEADY_S, Restarts
-from dynamo_node.supervisor import Supervisor
 
 from dynamo.config import NodeConfig, builtin
+from dynamo_node.restarts import ATTEMPTS_MAX, DELAY_S_MAX, STEADY_S, Restarts
+from dynamo_node.supervisor import Supervisor
 
 HERE = Path(__file__).parent
 FAKE_NODE = HERE / "fake_node.py"
