@@ -55,11 +55,12 @@ def test_a_message_over_the_target_travels_alone_and_over_the_maximum_not_at_all
         encoder.frames([fitting + b"0"], True)
 
 
-def test_a_large_frame_in_small_pieces_is_kept_once() -> None:
+@pytest.mark.parametrize("step", [7, 4095, 4096, 50_000])
+def test_a_large_frame_in_pieces_is_kept_once(step: int) -> None:
     data = encoded((10, bytes(100_000)), (10, 2))
     decoder, got = FrameDecoder(), []
-    for start in range(0, len(data), 7):
-        got += decoder.feed(data[start : start + 7])
+    for start in range(0, len(data), step):
+        got += decoder.feed(data[start : start + step])
         assert decoder.buffered_bytes <= len(data)
     assert got == [(10, bytes(100_000)), (10, 2)]
     assert decoder.buffered_bytes == 0
