@@ -4,27 +4,54 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SEEDS ?= 150
+SECONDS_PER_CELL ?= 10
 
-.PHONY: run test check unit sim bench data protos clean
+.PHONY: run test check unit javascript sim bench bench-million kernel data protos clean
 
 run: $(INSTALLED)
-	$(BIN)/dynamo-node up --data data
+	@$(BIN)/dynamo-node up --data data
 
 test: check unit
-
-$(INSTALLED): pyproject.toml requirements.lock
-	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; set PYTHON=python3.X (3.11 or newer)"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
-	touch $@
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-unit: $(INSTALLED)
-	$(BIN)/pytest -q -n 2
+unit: $(INSTALLED) javascript
+	$(BIN)/pytest -q -n 2 --dist worksteal
+
+# One seed: make sim SEED=42. Many: make sim SEEDS=5000.
+sim: $(INSTALLED)
+	$(BIN)/python -m dynamo.testing $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs 2)
+
+bench: $(INSTALLED)
+	$(BIN)/dynamo-bench compare --seconds $(SECONDS_PER_CELL)
+
+bench-million: $(INSTALLED)
+	$(BIN)/dynamo-bench compare --keys 1000000
+
+kernel: $(INSTALLED)
+	$(BIN)/python -m dynamo_bench.kernel
+
+data: $(INSTALLED)
+	$(BIN)/python -m dynamo_bench.retail_source
+
+protos: $(INSTALLED)
+	PYTHON=$(CURDIR)/$(BIN)/python protos/generate.sh
+
+# The test of gRPC from another language wants npm; CI installs it, elsewhere the test is skipped.
+javascript:
+	@if [ -n "$$CI" ] && [ "$$(id -u)" = 0 ] && ! command -v npm >/dev/null; then \
+	    apt-get update -q && apt-get install -qy --no-install-recommends nodejs npm; fi
+
+$(INSTALLED): pyproject.toml requirements.lock
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "make: $(PYTHON) not found; name one that is 3.11 or newer: make PYTHON=python3 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -91,12 +91,14 @@ class AskStatus(NamedTuple):
 
 
 class ReplicaPut(NamedTuple):
-    """Merge this record into yours and make it durable."""
+    """Merge this record into yours and make it durable. `base` is the digest of the record that
+    the coordinator built it on (empty: unknown): who holds that one need not look inside."""
 
     kind: int
     id: int
     key: ItemKey
     record: bytes
+    base: bytes
 
 
 class ReplicaGet(NamedTuple):
@@ -277,7 +279,7 @@ _KINDS: dict[int, tuple[type[Message], tuple[Any, ...]]] = {
     ASK_REPAIR: (AskRepair, (int, bytes)),
     ASK_CLUSTER: (AskCluster, (int, int)),
     ASK_STATUS: (AskStatus, (int, int)),
-    REPLICA_PUT: (ReplicaPut, (int, int, bytes, bytes)),
+    REPLICA_PUT: (ReplicaPut, (int, int, bytes, bytes, bytes)),
     REPLICA_GET: (ReplicaGet, (int, int, bytes, _BYTES_OR_NONE)),
     REPLICA_SCAN: (ReplicaScan, (int, int, int, bytes)),
     PUT_DONE: (PutDone, (int, int, bytes, int)),

@@ -5,10 +5,16 @@ from typing import NamedTuple
 from dynamo.config import TableConfig
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, CorruptData, Failure, InvalidContext
-from dynamo.history import Dot, History
+from dynamo.history import EMPTY, Dot, History
 from dynamo.hlc import stamp_ms
 from dynamo.messages import Put
-from dynamo.siblings.codec import decode_context, decode_record, encode_context, encode_record
+from dynamo.siblings.codec import (
+    DIGEST_BYTES,
+    decode_context,
+    decode_record,
+    encode_context,
+    encode_record,
+)
 from dynamo.siblings.record import (
     NOTHING,
     VOID,
@@ -33,6 +39,8 @@ class Composed(NamedTuple):
     stamp: Stamp
     gaps: int
     """The largest number of gaps of one actor."""
+    base: bytes
+    """Digest of the record that this one was built on."""
 
 
 def refusal(scope: Scope, request: Put, wall_ms: int) -> Failure | None:
@@ -59,9 +67,9 @@ def composed(
 ) -> Composed | Failure:
     """The item under a new dot, or as it is if the operation is already in it (a retry)."""
     try:
-        seen = decode_context(request.table, request.context)
         data = scope.store.get(key)
         record = NOTHING if data is None else decode_record(data)
+        seen = _seen(request, record)
     except InvalidContext as error:
         return Failure(Code.INVALID_CONTEXT, str(error))
     except CorruptData as error:
@@ -69,11 +77,12 @@ def composed(
     if seen.vector.get(scope.identity.actor, 0) > scope.identity.issued(partition):
         return Failure(Code.INVALID_CONTEXT, "the context covers writes that were never made")
     state = fate(record, request.operation)
+    base = b"" if data is None else data[:DIGEST_BYTES]
     if state is None and not forgotten(record, request.operation):
-        return _written(scope, request, partition, record, seen, wall_ms)
+        return _written(scope, request, partition, record, base, seen, wall_ms)
     if data is None or state is None or state == VOID:
         return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
-    return _composed(request, record, seen, _dot_of(record, request), data)
+    return _composed(request, record, seen, _dot_of(record, request), data, base)
 
 
 def _written(
@@ -81,6 +90,7 @@ def _written(
     request: Put,
     partition: PartitionId,
     record: Record,
+    base: bytes,
     seen: History,
     wall_ms: int,
 ) -> Composed | Failure:
@@ -102,16 +112,26 @@ def _written(
             f"the item with all its siblings would have {len(data)} bytes, "
             f"at most {scope.limits.record_bytes_max}",
         )
-    return _composed(request, after, seen, dot, data)
+    return _composed(request, after, seen, dot, data, base)
 
 
 def _composed(
-    request: Put, record: Record, seen: History, own: Dot | None, data: bytes
+    request: Put, record: Record, seen: History, own: Dot | None, data: bytes, base: bytes
 ) -> Composed:
     context = encode_context(request.table, context_after(record, seen, own))
     stamp = max((value.stamp for value in record.values), default=0)
     gaps = max(map(len, record.history.gaps.values()), default=0)
-    return Composed(data, context, Stamp(stamp), gaps)
+    return Composed(data, context, Stamp(stamp), gaps, base)
+
+
+def _seen(request: Put, record: Record) -> History:
+    """What the writer has seen. Most writers have seen exactly this record: then its own history
+    serves, which costs no decoding and makes unions of it free."""
+    if not request.context:
+        return EMPTY
+    if request.context == encode_context(request.table, record.history):
+        return record.history
+    return decode_context(request.table, request.context)
 
 
 def _stamp(scope: Scope, request: Put, record: Record, wall_ms: int) -> Stamp:

@@ -191,7 +191,7 @@ class Outcomes:
         inquiry.pending = [n for n in inquiry.owners if n in scope.peers.up or n == scope.me]
         if len(inquiry.pending) < needed:
             return self._close(id, UNKNOWN)
-        message = ReplicaPut(REPLICA_PUT, id, inquiry.key, encode_record(record))
+        message = ReplicaPut(REPLICA_PUT, id, inquiry.key, encode_record(record), b"")
         return [Broadcast(tuple(inquiry.pending), message)]
 
     def _was_applied(self, inquiry: _Inquiry, record: bytes) -> bool:

@@ -190,7 +190,8 @@ class Puts:
         others = tuple(node for node in put.pending if node != scope.me)
         if not others:
             return []
-        return [Broadcast(others, ReplicaPut(REPLICA_PUT, id, put.key, data))]
+        base = put.composed.base
+        return [Broadcast(others, ReplicaPut(REPLICA_PUT, id, put.key, data, base))]
 
     def _answer(self, id: int, put: _Put, now_ms: float) -> list[Decision]:
         """W replicas have it: tell the client, and go on watching the rest."""

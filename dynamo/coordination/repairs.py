@@ -125,4 +125,4 @@ class Repairs:
         if not behind:
             return []
         scope.meters.read_repairs += 1
-        return [Broadcast(behind, ReplicaPut(REPLICA_PUT, id, key, encode_record(record)))]
+        return [Broadcast(behind, ReplicaPut(REPLICA_PUT, id, key, encode_record(record), b""))]

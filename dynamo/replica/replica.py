@@ -71,26 +71,28 @@ class Replica:
 
     def put(self, source: Source, message: ReplicaPut) -> list[Effect]:
         """Merge a coordinator's record; it is acknowledged by `persisted`."""
-        _, id, key, record = message
+        _, id, key, record, base = message
         if not verified(record):
             return [Disconnect(source, "a record's digest does not fit its bytes")]
         if table_of_key(key) not in self._tables:
             return [Send(source, ReplicaRefused(REPLICA_REFUSED, id, "unknown table"))]
         try:
-            data, alike = self.joined(key, record)
+            data, alike = self.joined(key, record, base)
         except CorruptData as error:
             return [Disconnect(source, str(error))]
         whole = self._ready(partition_of_key(key))
         self._store.put(key, data, Ack(source, id, None if alike else data, whole))
         return []
 
-    def joined(self, key: ItemKey, record: bytes) -> tuple[bytes, bool]:
+    def joined(self, key: ItemKey, record: bytes, base: bytes = b"") -> tuple[bytes, bool]:
         """What this replica holds after merging `record`, and whether that is `record` itself.
+
+        A record built on exactly what is held here knows all of it: nothing need be decoded.
 
         Raises CorruptData if the incoming bytes are no record. What is damaged here is replaced.
         """
         mine = self.held(key)
-        if mine is None or mine == record:
+        if mine is None or mine[:DIGEST_BYTES] == base or mine == record:
             return record, True
         incoming, old = decode_record(record), decode_record(mine)
         if supersedes(incoming, old):

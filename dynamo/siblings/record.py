@@ -126,7 +126,9 @@ def written(
         kept.sort()
     else:
         gone[value.operation] = OVERWRITTEN
-    known = record.history if seen is EMPTY else record.history.union(seen)
+    known = record.history
+    if seen is not EMPTY and seen is not known:
+        known = known.union(seen)
     history = known.with_dot(value.actor, value.counter, forgotten_up_to)
     return _bounded(history, record.floor, gone, tuple(kept), window)
 
