@@ -89,8 +89,8 @@ class OsFiles:
     def __init__(self, path: str) -> None:
         """Make the directory if need be and lock it. Raises DirectoryInUse, StorageFailed."""
         self._path = path
+        make_directory(path)
         try:
-            os.makedirs(path, exist_ok=True)
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
             self._lock = os.open(f"{path}/LOCK", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -207,6 +207,30 @@ class OsFiles:
         """Closing the lock's descriptor unlocks it."""
         os.close(self._lock)
         os.close(self._directory)
+
+
+def make_directory(path: str) -> None:
+    """Make the directory and those above it, names included durable. Raises StorageFailed."""
+    missing = []
+    at = os.path.abspath(path)
+    while not os.path.isdir(at):
+        missing.append(at)
+        at = os.path.dirname(at)
+    try:
+        for directory in reversed(missing):
+            os.mkdir(directory)
+            sync_names(os.path.dirname(directory))
+    except OSError as error:
+        raise _translated(error, "make", path) from error
+
+
+def sync_names(path: str) -> None:
+    """Make the names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _translated(error: OSError, verb: str, what: str) -> DynamoError:

@@ -6,7 +6,6 @@ replaced as soon as a write has committed, so that it pins no page for longer th
 """
 
 import errno
-import os
 from itertools import islice
 from typing import NoReturn
 
@@ -14,7 +13,7 @@ import lmdb
 
 from dynamo.errors import CorruptData, StorageFailed
 from dynamo.storage import long_keys
-from dynamo.storage.files import DiskFull
+from dynamo.storage.files import DiskFull, make_directory, sync_names
 from dynamo.storage.long_keys import DIRECT_BYTES_MAX
 from dynamo.storage.tables import Items
 
@@ -36,7 +35,7 @@ class LmdbTable:
     def __init__(self, path: str, map_bytes: int = MAP_BYTES) -> None:
         """Open or make it. The caller holds the directory alone. Raises CorruptData, DiskFull."""
         self._path = path
-        os.makedirs(path, exist_ok=True)
+        make_directory(path)
         try:
             self._environment = lmdb.open(
                 path, map_size=map_bytes, max_dbs=4, max_readers=16, readahead=False
@@ -47,6 +46,7 @@ class LmdbTable:
                 counters=self._environment.open_db(b"counters"),
             )
             self._meta = self._environment.open_db(b"meta")
+            sync_names(path)  # LMDB syncs its file's content, not the name of a new one
         except lmdb.Error as error:
             self._raise(error)
         self._commits = 0

@@ -64,5 +64,12 @@ def test_foreign_errors_become_ours(files: OsFiles, tmp_path: Path) -> None:
     with pytest.raises(StorageFailed):
         files.pwrite(999_999, b"x", 0)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageFailed, match="cannot open"):
+    with pytest.raises(StorageFailed, match="cannot make"):
         OsFiles(str(tmp_path / "file"))
+
+
+def test_a_directory_is_made_with_those_above_it(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "b" / "c"
+    OsFiles(str(deep)).release()
+    OsFiles(str(deep)).release()
+    assert deep.is_dir()
