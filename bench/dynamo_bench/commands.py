@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 import uvloop
-from dynamo_client import connect
 from rich.console import Console
 
 from dynamo_bench import compare as comparing
@@ -21,6 +20,7 @@ from dynamo_bench.progress import progress_bar, steps
 from dynamo_bench.replay import Comparison, Replayer
 from dynamo_bench.targets import WORKLOADS, Cell
 from dynamo_bench.yardstick import Yardstick
+from dynamo_client import connect
 
 app = typer.Typer(
     name="dynamo-bench",

@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from dynamo_client import RAW, connect
-
 from dynamo_bench.load import Load, Reads
+from dynamo_client import RAW, connect
 
 READS: tuple[Reads, ...] = ("client", "server")
 

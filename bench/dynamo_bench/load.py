@@ -12,7 +12,7 @@ import itertools
 import os
 from typing import Any, Literal
 
-from dynamo.errors import DynamoError
+from dynamo.errors import Unavailable
 from dynamo_bench.in_flight import for_each
 from dynamo_bench.measure import Figures, Operate, Progress, closed_loop
 from dynamo_bench.ports import Table
@@ -95,7 +95,7 @@ class Load:
                 context = item.context
                 if [len(value) for value in item.values] != [len(self._value)]:
                     context = await self._table.put(key, self._value, context=context)
-            except DynamoError:
+            except Unavailable:
                 if not tries_left:
                     raise
                 await asyncio.sleep(FILL_PAUSE_S)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from dynamo.errors import DynamoError, InvalidRequest, Unavailable
+from dynamo.errors import Unavailable
 from dynamo_bench.in_flight import for_each
 from dynamo_bench.measure import Figures, Progress, figures
 from dynamo_bench.ports import Database, Table
@@ -149,14 +149,12 @@ class Replayer:
         return await self._patiently(ask) == "applied"
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Try until it succeeds. Raises GaveUp after too long, InvalidRequest at once."""
+        """Try until it succeeds. Raises GaveUp when the world was in the way for too long."""
         until = time.monotonic() + self._patience_s
         while True:
             try:
                 return await attempt()
-            except InvalidRequest:
-                raise
-            except DynamoError as error:
+            except Unavailable as error:
                 self._errors[error.kind] += 1
                 if time.monotonic() > until:
                     raise GaveUp(f"no success within {self._patience_s} s: {error}") from error

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+
 from dynamo_bench.compare import Plan, Rounds, Row, as_json, errors, measure_rounds, rows
 from dynamo_bench.measure import Figures
 from dynamo_bench.scale import Rates, Scale, checks

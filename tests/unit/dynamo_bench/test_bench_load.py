@@ -1,8 +1,9 @@
 """The load generator: no key is written by two at once, and no record grows."""
 
 import pytest
-from dynamo_bench.load import Load
 from fake_table import FakeTable
+
+from dynamo_bench.load import Load
 
 SECONDS = 0.01
 

@@ -4,10 +4,10 @@ import asyncio
 from collections import Counter
 
 import pytest
-from dynamo_bench.in_flight import for_each
-from dynamo_bench.measure import closed_loop, figures
 
 from dynamo.errors import Code, Failure, Overloaded
+from dynamo_bench.in_flight import for_each
+from dynamo_bench.measure import closed_loop, figures
 
 
 def test_percentiles_are_those_of_the_latencies() -> None:

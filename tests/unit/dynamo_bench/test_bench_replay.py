@@ -1,6 +1,8 @@
 """The replay loses nothing, doubles nothing, and would see it if something did."""
 
 import pytest
+from fake_table import FakeDatabase, FakeTable
+
 from dynamo_bench.replay import (
     AlreadyThere,
     Comparison,
@@ -11,7 +13,6 @@ from dynamo_bench.replay import (
     merged,
 )
 from dynamo_bench.retail import SAMPLE, Invoice, invoices, read_rows
-from fake_table import FakeDatabase, FakeTable
 
 INVOICES = invoices(read_rows(SAMPLE, 200))
 TWO_LINES = Invoice("1", [("1", "a"), ("1", "a")])

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from dynamo_bench import retail_source
 from dynamo_bench.retail import (
     HEADER,

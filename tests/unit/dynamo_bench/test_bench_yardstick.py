@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from dynamo_bench.yardstick import Yardstick
 from dynamo_bench.yardstick_wire import GET
 
