@@ -1,0 +1,205 @@
+"""The operations on one item, in bytes: what `Table` does after it has found its bytes.
+
+Each checks what can be checked here, so that a caller's mistake costs no round trip, then makes
+one call, or a few that are known to have had no effect.
+"""
+
+from typing import Any, Literal, NamedTuple, get_args
+
+from dynamo.config import TableConfig
+from dynamo.coordination.reading import Read
+from dynamo.errors import (
+    Code,
+    Failure,
+    InvalidContext,
+    InvalidQuorum,
+    InvalidRequest,
+    KeyTooLarge,
+    ValueTooLarge,
+)
+from dynamo.keys import item_key
+from dynamo.messages import ASK_OUTCOME, ASK_REPAIR, GET, PUT
+from dynamo.ring import partition_of, token_of
+from dynamo.siblings.codec import encode_context
+from dynamo.siblings.operation_token import encode_operation
+from dynamo.types import ItemKey, OperationId, PartitionId, Stamp, TableId
+from dynamo_client.coordinated import Coordinated
+from dynamo_client.errors import Closed, OutcomeUnknown
+from dynamo_client.reading import ReplicaRead
+from dynamo_client.router import Router
+
+Reads = Literal["client", "server"]
+"""Who asks the replicas for a get: the client itself, or a coordinating node."""
+
+READS: tuple[Reads, ...] = get_args(Reads)
+
+AHEAD_MS_MAX = 128
+"""How far a write's stamp is lifted, doubling from 1 ms, when a record's floor is above it."""
+
+
+class Place(NamedTuple):
+    """An item, and where it lives."""
+
+    table: TableConfig
+    key: bytes
+    sort_key: bytes
+    partition: PartitionId
+
+
+class Operations:
+    """Puts, gets and outcomes over one router."""
+
+    def __init__(self, router: Router, reads: Reads) -> None:
+        self._router, self._calls, self._clock = router, router.calls, router.clock
+        self._reads = reads
+
+    def place(self, id: TableId, key: str | bytes, sort_key: str | bytes) -> Place:
+        """Where an item lives. Raises KeyTooLarge, InvalidRequest."""
+        view = self._router.view
+        key, sort_key = _bytes(key), _bytes(sort_key)
+        limits = view.limits
+        if not 0 < len(key) <= limits.key_bytes_max:
+            raise KeyTooLarge(
+                f"the key has {len(key)} bytes, it must have 1 to {limits.key_bytes_max}"
+            )
+        if len(sort_key) > limits.sort_key_bytes_max:
+            most = limits.sort_key_bytes_max
+            raise KeyTooLarge(f"the sort key has {len(sort_key)} bytes, at most {most}")
+        partition = partition_of(token_of(id, key), view.ring.partitions)
+        return Place(view.tables[id], key, sort_key, partition)
+
+    async def get(self, place: Place, r: int | None, deadline_ms: float) -> tuple[Any, bytes]:
+        """(payloads, context). Raises DynamoError."""
+        quorum = _quorum("R", r, place.table.r, place.table.n)
+        if self._reads == "client":
+            found = await self._get_from_replicas(place, quorum, deadline_ms)
+            if found is not None:
+                return found
+        return await self._get_from_coordinator(place, r or 0, deadline_ms)
+
+    async def put(
+        self,
+        place: Place,
+        payload: bytes | None,
+        context: bytes | None,
+        w: int | None,
+        deadline_ms: float,
+    ) -> bytes:
+        """The context after the write (payload None: delete). Raises DynamoError."""
+        self._check(place, payload, context)
+        _quorum("W", w, place.table.w, place.table.n)
+        ahead_ms = 0
+        while True:
+            now_ms = self._calls.now_ms()
+            operation = self._clock.operation(now_ms, ahead_ms)
+            table, key, sort_key, partition = place
+            body = (table.id, key, sort_key, context, payload, operation, w or 0)
+            call = Coordinated(self._router, PUT, body, partition, table.n, deadline_ms, True)
+            answer = await self._calls.run(call, now_ms)
+            if type(answer) is not Failure:
+                self._clock.observe(answer.stamp, now_ms)
+                done: bytes = answer.context
+                return done
+            if answer.code is not Code.WRITE_TOO_OLD or answer.unknown or ahead_ms > AHEAD_MS_MAX:
+                raise _write_error(answer, place, operation)
+            # A record on which many write keeps only the newest ids; its floor is above our
+            # stamp, nothing was done, and a newer stamp is a new chance.
+            ahead_ms = 2 * ahead_ms or 1
+
+    async def outcome(self, place: Place, operation: OperationId, deadline_ms: float) -> str:
+        """`applied`, `not applied` or `unknown`. Raises DynamoError."""
+        body = (place.table.id, place.key, place.sort_key, operation)
+        answer = await self._coordinated(ASK_OUTCOME, body, place, deadline_ms)
+        state: str = answer.state
+        return state
+
+    def deadline_ms(self, timeout_ms: float) -> float:
+        """The deadline of an operation that begins now. Raises InvalidRequest, Closed."""
+        if not timeout_ms > 0:
+            raise InvalidRequest(f"a timeout of {timeout_ms} ms is not above zero")
+        if self._calls.failure is not None:
+            raise Closed(self._calls.failure.message)
+        return self._calls.now_ms() + timeout_ms
+
+    def left_ms(self, deadline_ms: float) -> float:
+        """How much of a deadline is left."""
+        return deadline_ms - self._calls.now_ms()
+
+    async def _get_from_replicas(
+        self, place: Place, r: int, deadline_ms: float
+    ) -> tuple[Any, bytes] | None:
+        """What R replicas say; None if this client cannot reach so many, but some node."""
+        router, calls = self._router, self._calls
+        table, key, sort_key, partition = place
+        whole_key = item_key(partition, table.id, key, sort_key)
+        calls.hedging.budget.earn()
+        call = ReplicaRead(router, whole_key, partition, table.n, r, deadline_ms)
+        now_ms = calls.now_ms()
+        answer = await calls.run(call, now_ms)
+        if type(answer) is Failure:
+            if answer.code is Code.QUORUM_NOT_REACHED and router.anyone() is not None:
+                return None
+            raise answer.error()
+        assert isinstance(answer, Read), "a read was asked for"
+        record, behind = answer.merged(table.conflict_rule, router.view.window)
+        if behind:
+            self._ask_repair(place, whole_key)
+        stamp = max([value.stamp for value in record.values], default=Stamp(0))
+        self._clock.observe(stamp, now_ms)
+        payloads = [value.payload for value in record.values if value.payload is not None]
+        return payloads, encode_context(table.id, record.history, stamp)
+
+    async def _get_from_coordinator(
+        self, place: Place, r: int, deadline_ms: float
+    ) -> tuple[Any, bytes]:
+        """What a coordinator finds."""
+        body = (place.table.id, place.key, place.sort_key, r)
+        answer = await self._coordinated(GET, body, place, deadline_ms)
+        self._clock.observe(answer.stamp, self._calls.now_ms())
+        return answer.payloads, answer.context
+
+    async def _coordinated(
+        self, kind: int, body: tuple[Any, ...], place: Place, deadline_ms: float
+    ) -> Any:
+        call = Coordinated(self._router, kind, body, place.partition, place.table.n, deadline_ms)
+        answer = await self._calls.run(call, self._calls.now_ms())
+        if type(answer) is Failure:
+            raise answer.error()
+        return answer
+
+    def _ask_repair(self, place: Place, key: ItemKey) -> None:
+        for peer in self._router.owners(place.partition, place.table.n):
+            if peer.link is not None:
+                peer.link.send((ASK_REPAIR, key))
+                return
+
+    def _check(self, place: Place, payload: bytes | None, context: bytes | None) -> None:
+        if payload is not None:
+            most = place.table.value_bytes_max or self._router.view.limits.value_bytes_max
+            if len(payload) > most:
+                raise ValueTooLarge(f"the value has {len(payload)} bytes, at most {most}")
+        if context is not None and type(context) is not bytes:
+            raise InvalidContext(f"a context is bytes, not {type(context).__name__}")
+
+
+def _write_error(failure: Failure, place: Place, operation: OperationId) -> Exception:
+    if not failure.unknown:
+        return failure.error()
+    token = encode_operation(place.table.id, place.key, place.sort_key, operation)
+    return OutcomeUnknown(failure, token)
+
+
+def _bytes(key: str | bytes) -> bytes:
+    if type(key) is str:
+        return key.encode()
+    if type(key) is bytes:
+        return key
+    raise InvalidRequest(f"a key is str or bytes, not {type(key).__name__}")
+
+
+def _quorum(letter: str, wanted: int | None, usual: int, n: int) -> int:
+    if wanted is None:
+        return usual
+    if type(wanted) is not int or not 1 <= wanted <= n:
+        raise InvalidQuorum(f"{letter}={wanted} is not within 1 to N={n}")
+    return wanted

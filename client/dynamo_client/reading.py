@@ -1,0 +1,182 @@
+"""Client-driven reads: the client asks the replicas itself (the paper's section 6.4).
+
+    R best owners in parallel ─▶ R answers: equal bytes? decode once : merge, name the difference
+       └─ silent for longer than 95 % are ─▶ a hedge to the next one, for at most 5 % of reads
+       └─ refused, lost or suspect ────────▶ the next one, whatever the budget
+
+Clients never write records: when answers differ, an owner is asked to repair.
+"""
+
+import asyncio
+from operator import attrgetter
+from typing import Any
+
+from dynamo.coordination.reading import Read
+from dynamo.errors import Code, Failure, ProtocolViolation
+from dynamo.messages import REPLICA_GET, REPLICA_RECORD, ReplicaRefused, parse
+from dynamo.types import ItemKey, PartitionId
+from dynamo.wire import Message
+from dynamo_client.peer import IN_FLIGHT_MAX, SUSPECT_AFTER_MS, Peer
+from dynamo_client.router import Router, unreachable
+
+_score = attrgetter("score")
+
+
+class ReplicaRead:
+    """One such read; its answer is the completed `Read`, or a `Failure`."""
+
+    __slots__ = (
+        "_asked",
+        "_calls",
+        "_candidates",
+        "_hedge_ms",
+        "_hedged",
+        "_key",
+        "_n",
+        "_partition",
+        "_read",
+        "_router",
+        "deadline_ms",
+        "future",
+        "id",
+    )
+
+    def __init__(
+        self,
+        router: Router,
+        key: ItemKey,
+        partition: PartitionId,
+        n: int,
+        r: int,
+        deadline_ms: float,
+    ) -> None:
+        self.id = 0
+        self._router, self._calls = router, router.calls
+        self.future: asyncio.Future[Any] = self._calls.future()
+        self._key, self._partition, self._n, self.deadline_ms = key, partition, n, deadline_ms
+        self._read = Read(r)
+        self._asked: dict[Peer, float] = {}
+        self._candidates: list[Peer] = []
+        self._hedge_ms = float("inf")
+        self._hedged = False
+
+    def advance(self, now_ms: float) -> None:
+        """Ask as many owners as the quorum lacks, the best first."""
+        read = self._read
+        self._candidates = self._best(now_ms)
+        missing = read.needed - len(read.answers) - len(read.pending)
+        if missing > len(self._candidates):
+            self._short()
+            return
+        for _ in range(missing):
+            self._ask(now_ms)
+        self._hedge_ms = now_ms + self._calls.hedging.delay_ms
+        if self._candidates:
+            self._calls.wake(self, self._hedge_ms)
+
+    def answered(self, peer: Peer, message: Message, now_ms: float) -> None:
+        """A replica's record, or why it does not count."""
+        sent_ms = self._asked.pop(peer, None)
+        if sent_ms is None:
+            return
+        took_ms = now_ms - sent_ms
+        peer.answered(took_ms)
+        self._calls.hedging.answered(took_ms)
+        if message[0] == REPLICA_RECORD and len(message) == 3:
+            record = message[2]
+            if record is None or type(record) is bytes:
+                if self._read.answer(peer.node, record):
+                    self._calls.finish(self, self._read)
+                return
+        self._refused(peer, message, now_ms)
+
+    def lost(self, peer: Peer, reason: str, now_ms: float) -> None:
+        """A replica is gone: the next one takes its place."""
+        if self._asked.pop(peer, None) is not None:
+            peer.released()
+            self._read.refuse(peer.node, reason)
+            self.advance(now_ms)
+
+    def due(self, now_ms: float) -> None:
+        """A replica is slow, or the deadline is here."""
+        if now_ms >= self.deadline_ms:
+            self._expire()
+        elif now_ms >= self._hedge_ms and self._asked:
+            self._hedge(now_ms)
+
+    def release(self) -> None:
+        """Those still asked are slower than the quorum; their answers are not awaited."""
+        if self._asked:
+            now_ms = self._calls.now_ms()
+            for peer, sent_ms in self._asked.items():
+                peer.released(now_ms - sent_ms)
+            self._asked.clear()
+
+    def _best(self, now_ms: float) -> list[Peer]:
+        """Owners that can be asked, by score, suspects last."""
+        asked = self._read.asked
+        best = [
+            peer
+            for peer in self._router.owners(self._partition, self._n)
+            if peer.link is not None and peer.in_flight < IN_FLIGHT_MAX and peer.node not in asked
+        ]
+        best.sort(key=_score)
+        for peer in best:
+            if peer.waiting_since_ms and now_ms - peer.waiting_since_ms > SUSPECT_AFTER_MS:
+                best.sort(key=lambda peer: (peer.is_suspect(now_ms), peer.score))
+                break
+        return best
+
+    def _ask(self, now_ms: float) -> None:
+        peer = self._candidates.pop(0)
+        assert peer.link is not None, "only linked nodes are candidates"
+        self._read.ask(peer.node)
+        self._asked[peer] = now_ms
+        peer.asked(now_ms)
+        peer.link.send((REPLICA_GET, self.id, self._key, None))
+
+    def _refused(self, peer: Peer, message: Message, now_ms: float) -> None:
+        parsed = parse(message)
+        if not isinstance(parsed, ReplicaRefused):
+            raise ProtocolViolation(f"an answer of kind {message[0]} was not asked for")
+        self._read.refuse(peer.node, parsed.cause)
+        self._router.suspect_ring()
+        self.advance(now_ms)
+
+    def _hedge(self, now_ms: float) -> None:
+        """One replica more: in place of a suspect one, or within the budget, once."""
+        hedging = self._calls.hedging
+        self._candidates = self._best(now_ms)
+        suspect = any(peer.is_suspect(now_ms) for peer in self._asked)
+        if self._candidates and (suspect or (not self._hedged and hedging.budget.spend())):
+            self._hedged = True
+            hedging.hedges += 1
+            self._ask(now_ms)
+        self._hedge_ms = now_ms + 4 * hedging.delay_ms
+        self._calls.wake(self, self._hedge_ms)
+
+    def _short(self) -> None:
+        """Too few owners can be asked: wait for those that may come, or fail."""
+        read = self._read
+        owners = self._router.owners(self._partition, self._n)
+        others = [peer for peer in owners if peer.node not in read.asked]
+        full = any(peer.link is not None and peer.in_flight >= IN_FLIGHT_MAX for peer in others)
+        if full or any(peer.is_undecided for peer in others):
+            self._calls.park(self)
+            return
+        self._fail(Code.QUORUM_NOT_REACHED, "", unreachable(others))
+
+    def _expire(self) -> None:
+        late = tuple((node, "no answer in time") for node in self._read.pending)
+        others = [
+            peer
+            for peer in self._router.owners(self._partition, self._n)
+            if peer.node not in self._read.asked
+        ]
+        self._fail(Code.DEADLINE_EXCEEDED, "the time ran out", late + unreachable(others))
+
+    def _fail(self, code: Code, message: str, causes: tuple[tuple[str, str], ...]) -> None:
+        read = self._read
+        causes = (*read.causes, *causes)
+        got, asked = len(read.answers), len(read.asked)
+        self._calls.finish(self, Failure(code, message, read.needed, got, asked, causes))
