@@ -18,11 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if missing:
         _exit(f"{', '.join(missing)} not installed; pip install 'dynamo-kv[bench]'")
 
-    from dynamo.errors import DynamoError
     from dynamo_bench.cluster import CannotMeasure
     from dynamo_bench.commands import app
     from dynamo_bench.replay import AlreadyThere, GaveUp
     from dynamo_bench.retail import BadRetailFile
+    from dynamo_client import DynamoError
 
     try:
         app(args=arguments)

@@ -12,10 +12,10 @@ import itertools
 import os
 from typing import Any, Literal
 
-from dynamo.errors import Unavailable
 from dynamo_bench.in_flight import for_each
 from dynamo_bench.measure import Figures, Operate, Progress, closed_loop
 from dynamo_bench.ports import Table
+from dynamo_client import Unavailable
 
 Workload = Literal["put", "get", "mixed"]
 Reads = Literal["client", "server"]

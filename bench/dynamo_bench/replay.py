@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from dynamo.errors import Unavailable
 from dynamo_bench.in_flight import for_each
 from dynamo_bench.measure import Figures, Progress, figures
 from dynamo_bench.ports import Database, Table
 from dynamo_bench.retail import Invoice
+from dynamo_client import OutcomeUnknown, Unavailable
 
 Line = tuple[int | str, ...]
 """A cart's entry: the line's number within its invoice, then the fields of its row."""
@@ -127,21 +127,18 @@ class Replayer:
         async def once() -> None:
             try:
                 await self._table.update(key, append)
-            except Unavailable as error:
-                if error.outcome == "unknown" and await self._was_applied(error):
-                    self._errors[error.kind] += 1
-                    return
-                raise
+            except OutcomeUnknown as error:
+                if not await self._was_applied(error):
+                    raise
+                self._errors[error.kind] += 1
 
         await self._patiently(once)
 
-    async def _was_applied(self, error: Unavailable) -> bool:
+    async def _was_applied(self, error: OutcomeUnknown) -> bool:
         """What became of a write; asks until the cluster knows."""
-        operation_id = getattr(error, "operation_id", None)
-        assert operation_id is not None, "a write of unknown fate names its operation"
 
         async def ask() -> str:
-            outcome = await self._database.outcome(operation_id)
+            outcome = await self._database.outcome(error.operation_id)
             if outcome == "unknown":
                 raise error
             return outcome

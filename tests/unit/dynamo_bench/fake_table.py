@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from dynamo.errors import Code, Failure, Unavailable
+from dynamo_client import OutcomeUnknown
 
 Fault = str
 """`not applied`; `lost` (unknown, not applied); `late` (unknown, applied all the same)."""
@@ -16,12 +17,6 @@ class FakeItem(NamedTuple):
     @property
     def found(self) -> bool:
         return bool(self.values)
-
-
-class UnknownFate(Unavailable):
-    def __init__(self, operation_id: int) -> None:
-        super().__init__(Failure(Code.DEADLINE_EXCEEDED, unknown=True))
-        self.operation_id = operation_id
 
 
 class FakeTable:
@@ -54,7 +49,7 @@ class FakeTable:
         if fault == "not applied":
             raise Unavailable(Failure(Code.QUORUM_NOT_REACHED, needed=2, got=1, asked=3))
         if fault is not None:
-            raise UnknownFate(self._writes)
+            raise OutcomeUnknown(Failure(Code.DEADLINE_EXCEEDED), str(self._writes))
         return frozenset({self._writes})
 
     async def update(self, key: str | bytes, fn: Callable[[list[Any]], Any]) -> frozenset[int]:
@@ -72,8 +67,8 @@ class FakeDatabase:
     def table(self, name: str) -> FakeTable:
         return self._table
 
-    async def outcome(self, operation_id: int) -> str:
+    async def outcome(self, operation_id: str) -> str:
         if self._unknown_left:
             self._unknown_left -= 1
             return "unknown"
-        return self._table.outcomes[operation_id]
+        return self._table.outcomes[int(operation_id)]
