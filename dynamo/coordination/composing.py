@@ -5,11 +5,13 @@ from typing import NamedTuple
 from dynamo.config import TableConfig
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, CorruptData, Failure, InvalidContext
-from dynamo.history import EMPTY, Dot, History
+from dynamo.history import Dot, History
 from dynamo.hlc import stamp_ms
 from dynamo.messages import Put
 from dynamo.siblings.codec import (
     DIGEST_BYTES,
+    UNSEEN,
+    Seen,
     decode_context,
     decode_record,
     encode_context,
@@ -63,13 +65,13 @@ def refusal(scope: Scope, request: Put, wall_ms: int) -> Failure | None:
 
 
 def composed(
-    scope: Scope, request: Put, partition: PartitionId, key: ItemKey, wall_ms: int
+    scope: Scope, request: Put, partition: PartitionId, key: ItemKey
 ) -> Composed | Failure:
     """The item under a new dot, or as it is if the operation is already in it (a retry)."""
     try:
         data = scope.store.get(key)
         record = NOTHING if data is None else decode_record(data)
-        seen = _seen(request, record)
+        seen, seen_stamp = _seen(request, record)
     except InvalidContext as error:
         return Failure(Code.INVALID_CONTEXT, str(error))
     except CorruptData as error:
@@ -79,7 +81,8 @@ def composed(
     state = fate(record, request.operation)
     base = b"" if data is None else data[:DIGEST_BYTES]
     if state is None and not forgotten(record, request.operation):
-        return _written(scope, request, partition, record, base, seen, wall_ms)
+        stamp = _stamp(request, seen_stamp)
+        return _written(scope, request, partition, record, base, seen, stamp)
     if data is None or state is None or state == VOID:
         return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
     return _composed(request, record, seen, _dot_of(record, request), data, base)
@@ -92,11 +95,10 @@ def _written(
     record: Record,
     base: bytes,
     seen: History,
-    wall_ms: int,
+    stamp: Stamp,
 ) -> Composed | Failure:
     """The record after the write, within the limits."""
     table, identity = scope.tables[request.table], scope.identity
-    stamp = _stamp(scope, request, record, wall_ms)
     dot = identity.next_dot(partition)
     value = Value(dot.actor, dot.counter, stamp, request.operation, request.payload)
     after = written(
@@ -118,28 +120,33 @@ def _written(
 def _composed(
     request: Put, record: Record, seen: History, own: Dot | None, data: bytes, base: bytes
 ) -> Composed:
-    context = encode_context(request.table, context_after(record, seen, own))
-    stamp = max((value.stamp for value in record.values), default=0)
+    stamp = _highest_stamp(record)
+    context = encode_context(request.table, context_after(record, seen, own), stamp)
     gaps = max(map(len, record.history.gaps.values()), default=0)
-    return Composed(data, context, Stamp(stamp), gaps, base)
+    return Composed(data, context, stamp, gaps, base)
 
 
-def _seen(request: Put, record: Record) -> History:
+def _seen(request: Put, record: Record) -> Seen:
     """What the writer has seen. Most writers have seen exactly this record: then its own history
     serves, which costs no decoding and makes unions of it free."""
     if not request.context:
-        return EMPTY
-    if request.context == encode_context(request.table, record.history):
-        return record.history
+        return UNSEEN
+    stamp = _highest_stamp(record)
+    if request.context == encode_context(request.table, record.history, stamp):
+        return Seen(record.history, stamp)
     return decode_context(request.table, request.context)
 
 
-def _stamp(scope: Scope, request: Put, record: Record, wall_ms: int) -> Stamp:
-    """Above the client's own stamps and above all that is overwritten (causality first)."""
+def _stamp(request: Put, seen_stamp: int) -> Stamp:
+    """The same whichever node coordinates an attempt: the client's own stamp, lifted above all
+    that the write replaces (causality first)."""
     first = operation_stamp(request.operation)
-    scope.clock.observe(first, wall_ms)
-    above = max((value.stamp for value in record.values), default=0)
-    return scope.clock.next(wall_ms, above)
+    return Stamp(max(first, seen_stamp + 1))
+
+
+def _highest_stamp(record: Record) -> Stamp:
+    """Of all live values, as the reader or writer of this record is told."""
+    return Stamp(max((value.stamp for value in record.values), default=0))
 
 
 def _excess(scope: Scope, table: TableConfig, after: Record, before: Record) -> Failure | None:

@@ -203,7 +203,7 @@ class Gets:
         payloads = tuple(value.payload for value in record.values if value.payload is not None)
         scope.meters.siblings.observe(len(payloads))
         stamp = max((value.stamp for value in record.values), default=0)
-        context = encode_context(TableId(get.table), record.history)
+        context = encode_context(TableId(get.table), record.history, Stamp(stamp))
         done = GetDone(GET_DONE, get.request_id, payloads, context, Stamp(stamp))
         if behind:
             return [Send(get.source, done), NeedsRepair(get.key)]

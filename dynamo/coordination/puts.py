@@ -167,7 +167,7 @@ class Puts:
         if present < needed:
             causes = tuple((node, "unreachable") for node in absent)
             return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, present, causes)
-        made = composed(scope, request, partition, key, now.wall_ms)
+        made = composed(scope, request, partition, key)
         if isinstance(made, Failure):
             return made
         if (full := scope.gate.enter(source)) is not None:

@@ -5,7 +5,6 @@ from dynamo.coordination.gate import Gate
 from dynamo.coordination.identity import Identity
 from dynamo.coordination.peers import Peers
 from dynamo.errors import Code, Failure
-from dynamo.hlc import HybridClock
 from dynamo.keys import item_key
 from dynamo.meters import Meters
 from dynamo.ports import RecordStore
@@ -16,10 +15,9 @@ from dynamo.types import ItemKey, NodeId, PartitionId, TableId
 
 
 class Scope:
-    """The surroundings of one coordinator; mutable only in `peers`, `clock` and `identity`."""
+    """The surroundings of one coordinator; mutable only in `peers` and `identity`."""
 
     __slots__ = (
-        "clock",
         "config",
         "gate",
         "identity",
@@ -49,7 +47,6 @@ class Scope:
         self.me = identity.node
         self.limits, self.timing = config.limits, config.timing
         self.tables: dict[TableId, TableConfig] = {table.id: table for table in config.tables}
-        self.clock = HybridClock(config.timing.skew_ms_max)
         self.window = Window(config.limits.operations_max, config.limits.retry_window_ms)
 
     def place(self, table: TableId, key: bytes, sort_key: bytes) -> tuple[PartitionId, ItemKey]:

@@ -1,12 +1,14 @@
 """A record as bytes, and a context as bytes.
 
     record  = digest (8 bytes) + msgpack [format, vector, gaps, floor, operations, values]
-    context = format (1 byte) + msgpack [table, vector, gaps] + check (4 bytes)
+    context = format (1 byte) + msgpack [table, vector, gaps, stamp] + check (4 bytes)
 
 The digest is the first half of mmh3 x64 128 over what follows. It is the record's checksum on
 disks and wires, and what a conditional read compares: replicas store a coordinator's bytes
 verbatim, so equal replicas have equal digests. Unequal bytes may still be the same record.
 """
+
+from typing import NamedTuple
 
 import mmh3
 import msgpack
@@ -14,11 +16,12 @@ import msgpack
 from dynamo.errors import CorruptData, InvalidContext
 from dynamo.history import EMPTY, ENDLESS, NO_GAPS, History, Interval
 from dynamo.siblings.record import Record, Value
-from dynamo.types import TableId
+from dynamo.types import Stamp, TableId
 
 RECORD_FORMAT = 1
 CONTEXT_FORMAT = b"\x01"
 DIGEST_BYTES = 8
+STAMP_MAX = 1 << 63
 CONTEXT_BYTES_MAX = 64 << 10
 """Larger than any honest context; a longer one is refused unread."""
 
@@ -56,33 +59,48 @@ def verified(data: bytes) -> bool:
     return _digest(memoryview(data)[DIGEST_BYTES:])[:DIGEST_BYTES] == data[:DIGEST_BYTES]
 
 
-def encode_context(table: TableId, history: History) -> bytes:
+class Seen(NamedTuple):
+    """What a context says that its holder has seen."""
+
+    history: History
+    stamp: int
+    """The highest of all stamps seen; a write with this context gets a higher one."""
+
+
+UNSEEN = Seen(EMPTY, 0)
+
+
+def encode_context(table: TableId, history: History, stamp: Stamp) -> bytes:
     """The opaque token that a read or a put returns."""
-    body: bytes = CONTEXT_FORMAT + _pack((table, history.vector, history.gaps or None))
+    body: bytes = CONTEXT_FORMAT + _pack((table, history.vector, history.gaps or None, stamp))
     return body + mmh3.mmh3_32_digest(body)
 
 
-def decode_context(table: TableId, context: bytes | None) -> History:
+def decode_context(table: TableId, context: bytes | None) -> Seen:
     """What the writer has seen; nothing without a context.
 
     Raises InvalidContext for a token that was cut, altered, or made for another table.
     """
     if not context:
-        return EMPTY
+        return UNSEEN
     if len(context) > CONTEXT_BYTES_MAX:
         raise InvalidContext(f"the context has {len(context)} bytes, no context is that long")
     body = context[:-4]
     if body[:1] != CONTEXT_FORMAT or mmh3.mmh3_32_digest(body) != context[-4:]:
         raise InvalidContext("the context was not made by this store, or was altered")
     try:
-        made_for, vector, gaps = msgpack.unpackb(body[1:], use_list=False, strict_map_key=False)
+        made_for, vector, gaps, stamp = msgpack.unpackb(
+            body[1:], use_list=False, strict_map_key=False
+        )
     except Exception as error:
         raise InvalidContext("the context was not made by this store") from error
     if made_for != table:
         raise InvalidContext(f"the context was made for table {made_for}, not {table}")
     history = History(vector, gaps or NO_GAPS)
     _validate(history)
-    return history
+    if not isinstance(stamp, int) or not 0 <= stamp < STAMP_MAX:
+        raise InvalidContext("the context was not made by this store")
+    return Seen(history, stamp)
 
 
 def _validate(history: History) -> None:

@@ -113,11 +113,11 @@ def written(
     """The record after a coordinator's put of `value` (payload None: delete) by a writer who
     had `seen` that history. Values it saw are replaced, others stay as siblings.
 
-    Under `lww` the writer is taken to have seen all of the coordinator's record.
+    Under `lww` the latest of all stays, and that need not be the new one.
     """
     kept, gone = [], dict(record.operations)
     for old in record.values:
-        if rule == "lww" or seen.covers(old.actor, old.counter):
+        if seen.covers(old.actor, old.counter):
             gone[old.operation] = OVERWRITTEN
         else:
             kept.append(old)
@@ -126,6 +126,10 @@ def written(
         kept.sort()
     else:
         gone[value.operation] = OVERWRITTEN
+    if rule == "lww":
+        latest = max(kept, key=_lateness)
+        gone |= {old.operation: OVERWRITTEN for old in kept if old is not latest}
+        kept = [latest]
     known = record.history
     if seen is not EMPTY and seen is not known:
         known = known.union(seen)
@@ -200,19 +204,26 @@ def _survivors(one: Record, other: Record) -> list[Value]:
 
 
 def _resolved(values: Iterable[Value], rule: ConflictRule) -> tuple[Value, ...]:
-    """One value per operation, the earliest; under `lww` the one with the highest stamp."""
+    """One value per operation, the earliest; under `lww` the latest operation's only."""
     earliest: dict[OperationId, Value] = {}
     for value in values:
         mine = earliest.get(value.operation)
         if mine is None or _age(value) < _age(mine):
             earliest[value.operation] = value
     if rule == "lww" and earliest:
-        return (max(earliest.values(), key=_age),)
+        return (max(earliest.values(), key=_lateness),)
     return tuple(sorted(earliest.values()))
 
 
 def _age(value: Value) -> tuple[int, Actor, int]:
     return value.stamp, value.actor, value.counter
+
+
+def _lateness(value: Value) -> tuple[Stamp, OperationId]:
+    """The order of `lww`: one order of operations, the same on every replica, in which a write
+    stands behind all that it replaced. Anything that two dots of one operation could differ in
+    would let two writes each overwrite the other, and both would be gone."""
+    return value.stamp, value.operation
 
 
 def _joined_operations(

@@ -7,9 +7,10 @@
     an acknowledgement (P1)   W disks hold the operation durably at that moment
     at the end (P1, P3, P4)   the same of every replica's record, and all replicas are alike
 
-Under `lww` a higher stamp replaces as a context does. One softening: a write of several uncertain
-attempts may have several dots; a context that covers one of them meets the other by itself only
-when the replicas have exchanged what they know, so until then it may show up beside its successor.
+Under `lww` a later write replaces as a context does (`Write.place`). One softening: a write of
+several uncertain attempts may have several dots; a context that covers one of them meets the other
+by itself only when the replicas have exchanged what they know, so until then it may show up beside
+its successor.
 """
 
 from dynamo.siblings.codec import decode_record
@@ -27,7 +28,7 @@ def check_read(
     check_exact(history, read, found, where)
     missing = read.acknowledged & ~(found | history.replaced_by(found) | history.deleted)
     if missing and history.rule == "lww":
-        missing = _not_outdone(history, missing, stamp)
+        missing = _not_outdone(history, missing, found, stamp)
     if missing:
         raise Violation(
             f"{where} does not show acknowledged {history.describe(missing)}; "
@@ -63,7 +64,9 @@ def check_exact(history: KeyHistory, read: Read, found: int, where: str) -> None
             by = [w for w in history.writes if w.replaces & write.bit and w.status != "open"]
             raise Violation(f"{where} shows {write}, replaced by {by}")
         if write.bit & history.replaced_by(found):
-            raise Violation(f"{where} shows {write} beside its successor: {history.describe(found)}")
+            raise Violation(
+                f"{where} shows {write} beside its successor: {history.describe(found)}"
+            )
 
 
 def check_durable(
@@ -93,13 +96,15 @@ def check_final(history: KeyHistory, found: int) -> None:
             raise Violation(f"at the end {write} is back, beside {history.describe(found)}")
 
 
-def _not_outdone(history: KeyHistory, missing: int, stamp: int) -> int:
-    """Those of the missing whose stamp is above that of the value shown."""
-    if stamp >= history.highest_stamp:
+def _not_outdone(history: KeyHistory, missing: int, found: int, stamp: int) -> int:
+    """Those of the missing that come later than the value shown (or the delete behind it)."""
+    places = [history.writes[number].place for number in numbers(found)]
+    shown = max(places, default=(stamp, OperationId(b"\xff" * 20)))
+    if shown >= history.latest:
         return 0
     left = 0
     for number in numbers(missing):
-        if history.writes[number].stamp > stamp:
+        if history.writes[number].place > shown:
             left |= 1 << number
     return left
 

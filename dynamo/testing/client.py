@@ -43,7 +43,7 @@ from dynamo.testing.cluster import Cluster
 from dynamo.testing.history import BLIND, Context, KeyHistory, Read, Write
 from dynamo.testing.store import Violation
 from dynamo.testing.world import WallClock
-from dynamo.types import NodeId, TableId
+from dynamo.types import NodeId, Stamp, TableId
 
 DEADLINE_MS = 300
 PATIENCE_MS = 350.0
@@ -111,9 +111,17 @@ class Client:
         write.attempts += 1
         write.uncertain += 1
         put = Put(
-            *(PUT, self._calls.next_id(), DEADLINE_MS, self._cluster.ring.epoch),
-            *(TableId(history.table), history.key, b"", context.token, write.payload),
-            *(write.operation, 0),
+            kind=PUT,
+            id=self._calls.next_id(),
+            deadline_ms=DEADLINE_MS,
+            epoch=self._cluster.ring.epoch,
+            table=TableId(history.table),
+            key=history.key,
+            sort_key=b"",
+            context=context.token,
+            payload=write.payload,
+            operation=write.operation,
+            w=0,
         )
 
         def answered(answer: Any) -> None:
@@ -135,13 +143,11 @@ class Client:
         self, write: Write, answer: Any, then: Callable[[Context | None], None]
     ) -> None:
         self._hybrid.observe(answer.stamp, self.clock.wall_ms())
-        write.key.acknowledge(write, answer.stamp, self.world.now)
+        write.key.acknowledge(write, self.world.now)
         self._count(write, "acknowledged")
-        then(Context(answer.context, write.replaces | write.bit))
+        then(Context(answer.context, write.replaces | write.bit, answer.stamp))
 
-    def _gave_up(
-        self, write: Write, then: Callable[[Context | None], None], ask: bool
-    ) -> None:
+    def _gave_up(self, write: Write, then: Callable[[Context | None], None], ask: bool) -> None:
         """No attempt was answered well."""
         if not write.uncertain:
             write.key.deny(write, self.world.now)
@@ -180,7 +186,7 @@ class Client:
             if answer not in (LOST, UNREACHABLE) and answer.kind == OUTCOME_DONE:
                 state = answer.state
                 if state == APPLIED and write.status == "unknown":
-                    history.acknowledge(write, 0, self.world.now)
+                    history.acknowledge(write, self.world.now)
                 elif state == NOT_APPLIED and write.status == "unknown":
                     history.deny(write, self.world.now)
             self.counts[f"outcome {state}"] += 1
@@ -213,13 +219,9 @@ class Client:
             self.counts["get ok"] += 1
             then(self._shown(history, read, answer.payloads, answer.stamp, answer.context))
 
-        self._calls.call(
-            node or self._coordinator(history, ""), get, answered, PATIENCE_MS
-        )
+        self._calls.call(node or self._coordinator(history, ""), get, answered, PATIENCE_MS)
 
-    def read_replicas(
-        self, history: KeyHistory, then: Callable[[Context | None], None]
-    ) -> None:
+    def read_replicas(self, history: KeyHistory, then: Callable[[Context | None], None]) -> None:
         """A get that the client coordinates itself."""
         _ReplicaRead(self, history, then).begin()
 
@@ -231,7 +233,7 @@ class Client:
         where = f"{self.name}'s read of {history.name} at {self.world.now:.1f}"
         where += f" (begun {read.began_ms:.1f})"
         found = check_read(history, read, payloads, stamp, where)
-        return history.context_of_read(token, found, read)
+        return history.context_of_read(token, found, read, stamp)
 
     def owners(self, history: KeyHistory) -> tuple[NodeId, ...]:
         """The preference list of an item."""
@@ -301,7 +303,7 @@ class _ReplicaRead:
         record, behind = self._quorum.merged(history.rule, client._window)
         payloads = tuple(v.payload for v in record.values if v.payload is not None)
         stamp = max((value.stamp for value in record.values), default=0)
-        token = encode_context(TableId(history.table), record.history)
+        token = encode_context(TableId(history.table), record.history, Stamp(stamp))
         if behind:
             client._calls.tell(client.rng.choice(behind), AskRepair(ASK_REPAIR, self._key))
         self._finish(client._shown(history, self._read, payloads, stamp, token))

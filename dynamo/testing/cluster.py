@@ -1,7 +1,7 @@
 """The machines of a simulated cluster: what outlives a process, and everything that may befall it.
 
-    start ─▶ running ─▶ kill · power loss · failed sync · clean stop ─▶ down ─▶ start ...
-                └─▶ paused ─▶ running            the disk may be lost while down
+start ─▶ running ─▶ kill · power loss · failed sync · clean stop ─▶ down ─▶ start ...
+            └─▶ paused ─▶ running            the disk may be lost while down
 """
 
 from functools import lru_cache

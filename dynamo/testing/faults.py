@@ -227,4 +227,3 @@ class Faults:
 
     def _lasting(self) -> float:
         return self._rng.uniform(*EPISODE_MS)
-

@@ -1,7 +1,7 @@
 """The last questions, when all is healed: every unknown write settled, every owner alike.
 
-    what became of each unknown write? ─▶ every key read of all N owners ─▶ repairs ─▶
-    every key read by every node ─▶ owners' records compared, bounds checked
+what became of each unknown write? ─▶ every key read of all N owners ─▶ repairs ─▶
+every key read by every node ─▶ owners' records compared, bounds checked
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.history import KeyHistory, Write
 from dynamo.testing.store import Violation
-from dynamo.types import ItemKey, NodeId, TableId
+from dynamo.types import ItemKey, NodeId, Stamp, TableId
 
 QUESTIONS_MAX = 3
 """How often an unknown write is asked about before it counts as unanswerable."""
@@ -103,7 +103,7 @@ class Finale:
                 )
 
     def _check_bounds(self, history: KeyHistory, record: Record) -> None:
-        token = encode_context(TableId(history.table), record.history)
+        token = encode_context(TableId(history.table), record.history, Stamp(0))
         if len(token) > CONTEXT_BYTES_MAX:
             raise Violation(f"the context of {history.name} has {len(token)} bytes")
         if len(record.operations) > self._cluster.config.limits.operations_max:

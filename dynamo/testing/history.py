@@ -24,9 +24,11 @@ class Context(NamedTuple):
 
     token: bytes | None
     seen: int
+    stamp: int
+    """The highest stamp that came with it."""
 
 
-BLIND = Context(None, 0)
+BLIND = Context(None, 0, 0)
 
 
 class Write:
@@ -39,9 +41,9 @@ class Write:
         "number",
         "operation",
         "payload",
+        "place",
         "replaces",
         "returned_ms",
-        "stamp",
         "status",
         "uncertain",
     )
@@ -52,19 +54,19 @@ class Write:
         number: int,
         operation: OperationId,
         payload: bytes | None,
-        replaces: int,
+        context: Context,
         now: float,
     ) -> None:
         self.key, self.number, self.operation, self.payload = key, number, operation, payload
-        self.replaces = replaces
+        self.replaces = context.seen
         self.invoked_ms = now
         self.returned_ms: float | None = None
         self.status: Status = "open"
         self.attempts = 0
         self.uncertain = 0
         """Attempts that a replica may hold."""
-        self.stamp = operation_stamp(operation)
-        """A lower bound of the stamp that counts under `lww`."""
+        self.place = max(operation_stamp(operation), context.stamp + 1), operation
+        """In the order of `lww`: above its client's stamps and all that it replaces."""
 
     @property
     def bit(self) -> int:
@@ -99,14 +101,14 @@ class KeyHistory:
         self.acknowledged = self.forbidden = self.denied = 0
         self.deleted = 0
         """What deletes replaced, if they were applied."""
-        self.highest_stamp = 0
-        """Of all acknowledged writes (lower bounds)."""
+        self.latest = (0, b"")
+        """The place of the latest acknowledged write."""
 
     def invoke(
         self, operation: OperationId, payload: bytes | None, context: Context, now: float
     ) -> Write:
         """A client begins a write."""
-        write = Write(self, len(self.writes), operation, payload, context.seen, now)
+        write = Write(self, len(self.writes), operation, payload, context, now)
         self.writes.append(write)
         if payload is None:
             self.deleted |= write.replaces
@@ -114,12 +116,10 @@ class KeyHistory:
             self.by_payload[payload] = write
         return write
 
-    def acknowledge(self, write: Write, stamp: int, now: float) -> None:
-        """The write was told to be applied; `stamp` as told, 0 if it was not."""
+    def acknowledge(self, write: Write, now: float) -> None:
+        """The write was told to be applied."""
         write.status, write.returned_ms = "acknowledged", now
-        if stamp and write.uncertain <= 1:
-            write.stamp = stamp
-        self.highest_stamp = max(self.highest_stamp, write.stamp)
+        self.latest = max(self.latest, write.place)
         self.forbidden |= write.replaces
         if write.payload is not None:
             self.acknowledged |= write.bit
@@ -144,9 +144,10 @@ class KeyHistory:
             replaced |= self.writes[number].replaces
         return replaced
 
-    def context_of_read(self, token: bytes, found: int, read: Read) -> Context:
+    def context_of_read(self, token: bytes, found: int, read: Read, stamp: int) -> Context:
         """The worth of a read's context."""
-        return Context(token, found | self.replaced_by(found) | read.acknowledged)
+        seen = found | self.replaced_by(found) | read.acknowledged
+        return Context(token, seen, stamp)
 
     def describe(self, writes: int) -> str:
         """The writes of a set, for people."""

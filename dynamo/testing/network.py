@@ -52,7 +52,7 @@ class Network:
         self.world, self._base_ms = world, base_ms
         self._rng = world.rng("network")
         self._routes: dict[tuple[str, str], Route] = {}
-        self.connections: dict["Connection", None] = {}
+        self.connections: dict[Connection, None] = {}
         self.counts: Counter[str] = Counter()
         """Messages that were duplicated, reordered or lost."""
 

@@ -235,9 +235,7 @@ class Process:
             timing = self.around.config.timing
             delay_ms = min(delay_ms * 2, float(timing.reconnect_delay_ms_max))
             if self.around.network.reaches(self.name, peer):
-                latency = self.around.network.latency_ms(
-                    self.around.network.route(self.name, peer)
-                )
+                latency = self.around.network.latency_ms(self.around.network.route(self.name, peer))
                 self.world.at(latency, self._knock, peer)
         else:
             delay_ms = float(self.around.config.timing.reconnect_delay_ms_min)
@@ -259,9 +257,7 @@ class Process:
         connection.send(ACCEPTOR, (answer,), exactly=True)
         self._peer_opened(connection, ACCEPTOR, name, number)
 
-    def _peer_opened(
-        self, connection: Connection, side: int, name: NodeId, number: int
-    ) -> None:
+    def _peer_opened(self, connection: Connection, side: int, name: NodeId, number: int) -> None:
         """A peer takes the place of its older link, unless its disk is an old copy."""
         if self._boots().get(name, 0) > number:
             connection.close(side, f"this disk of {name} is older than one met before")
@@ -361,8 +357,8 @@ class Process:
                     self._check_answer(effect)
                 outbox.setdefault(effect.to, []).append(message)
             elif type(effect) is Broadcast:
-                for to in effect.to:
-                    outbox.setdefault(to, []).append(effect.message)
+                for peer in effect.to:
+                    outbox.setdefault(peer, []).append(effect.message)
             else:
                 assert type(effect) is Disconnect, f"an unknown effect {effect}"
                 raise Violation(f"{self.name} cuts {effect.to} off: {effect.reason}")

@@ -57,6 +57,9 @@ class Shape(NamedTuple):
     kinds: tuple[str, ...] = KINDS
 
 
+DEFAULT = Shape()
+
+
 class Result(NamedTuple):
     """What a run was like."""
 
@@ -74,7 +77,7 @@ class Result(NamedTuple):
 class Scenario:
     """A seed's run."""
 
-    def __init__(self, seed: int, shape: Shape = Shape(), trace: Trace | None = None) -> None:
+    def __init__(self, seed: int, shape: Shape = DEFAULT, trace: Trace | None = None) -> None:
         self.seed, self.shape = seed, shape
         self.world = World(seed, trace)
         rng = self.world.rng("shape")
@@ -132,7 +135,6 @@ class Scenario:
         self._until(lambda: finale.done, "the last questions are never answered")
         self._until(self.cluster.is_quiet, "the cluster never rests")
         finale.check(self._item)
-
 
     def _item(self, history: KeyHistory) -> ItemKey:
         table = TableId(history.table)

@@ -10,6 +10,7 @@ A power loss in the middle of a job runs the job into a call that never returns.
 
 from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -112,6 +113,7 @@ class Store:
         self.disk, self.engine = disk, Engine(disk)
         self._post, self._persisted, self._failed = post, persisted, failed
         self._group: WriteGroup | None = None
+        self._syncing: WriteGroup | None = None
         self._slice: Callable[[], int] | None = None
         self._checkpointing = False
         self._stopped = False
@@ -133,7 +135,7 @@ class Store:
     def kick(self) -> None:
         """There may be writes waiting: start a group unless one is under way."""
         if self._group is None and (group := self.engine.take_group()) is not None:
-            self._group = group
+            self._group = self._syncing = group
             self.disk.world.at(self.disk.sync_ms(), self._sync, group)
 
     def idle(self) -> bool:
@@ -144,14 +146,12 @@ class Store:
         """The power fails: a job under way gets as far as one of its calls."""
         self._stopped = True
         files = self.disk.files
-        for job in (self._group and self._group.run, self._slice):
+        for job in (self._syncing.run if self._syncing else None, self._slice):
             if job is None:
                 continue
             files.power_fails_at = files.calls + rng.randint(1, MIDDLE_CALLS_MAX)
-            try:
+            with suppress(PowerLost, StorageFailed):
                 job()
-            except (PowerLost, StorageFailed):
-                pass
             files.power_fails_at = None
 
     def stop(self) -> None:
@@ -162,6 +162,7 @@ class Store:
         """The log thread: it blocks in the kernel, so a stopped process does not stop it."""
         if self._stopped:
             return
+        self._syncing = None
         try:
             group.run()
         except StorageFailed as error:
@@ -199,8 +200,9 @@ class Store:
     def _run_slice(self, done: Callable[[], None]) -> None:
         if self._stopped or self._slice is None:
             return
+        job, self._slice = self._slice, None
         try:
-            self._slice()
+            job()
         except StorageFailed as error:
             self._stopped = True
             self._post(self._failed, str(error))

@@ -30,11 +30,18 @@ class Mix(NamedTuple):
     delete_blind: float = 3
 
 
+DEFAULT = Mix()
+
+
 class Workload:
     """All clients at work, until so many operations were begun."""
 
     def __init__(
-        self, clients: list[Client], histories: list[KeyHistory], operations: int, mix: Mix = Mix()
+        self,
+        clients: list[Client],
+        histories: list[KeyHistory],
+        operations: int,
+        mix: Mix = DEFAULT,
     ) -> None:
         self._sessions = [_Session(self, client, mix) for client in clients]
         self.histories = histories

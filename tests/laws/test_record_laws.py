@@ -40,45 +40,59 @@ class Model:
         self.rule = rule
         self.records = [NOTHING] * REPLICAS
         self.contexts: list[History] = [EMPTY]
+        self.context_stamps: list[int] = [0]
         self.counters = [0] * REPLICAS
         self.operations = 0
         self.stamp = 1000 << 16
+        self.stamps: list[int] = [0]
+        self.writes: list[tuple[int, Value]] = []
         self.overwrites: dict[int, frozenset[int]] = {}
         self.seen: list[frozenset[int]] = [frozenset()] * REPLICAS
         self.context_seen: list[frozenset[int]] = [frozenset()]
 
-    def write(self, at: int, context: int, delete: bool) -> None:
-        """A client writes at a replica with one of the contexts that were ever returned."""
+    def write(self, at: int, context: int, delete: bool, slow: int) -> None:
+        """A client writes at a replica with one of the contexts that were ever returned; its
+        clock is `slow` by so much."""
         context %= len(self.contexts)
         self.operations += 1
         self.stamp += 1
-        self.counters[at] += 1
-        number, actor = self.operations, Actor(f"n{at}/x")
-        value = Value(
-            actor,
-            self.counters[at],
-            Stamp(self.stamp),
-            operation_id(self.stamp, 1, number),
-            None if delete else str(number).encode(),
-        )
-        seen = self.contexts[context]
-        record = written(self.records[at], seen, value, self.rule, WINDOW)  # type: ignore[arg-type]
+        number = self.operations
+        first = self.stamp - slow
+        stamp = Stamp(max(first, self.context_stamps[context] + 1))
+        payload = None if delete else str(number).encode()
+        value = Value(Actor(""), 0, stamp, operation_id(first, 1, number), payload)
         overwritten = self.context_seen[context]
-        if self.rule == "lww":
-            overwritten |= self.seen[at]
         if delete and self.rule == "siblings":
             overwritten |= {number}
         self.overwrites[number] = frozenset(overwritten)
+        self.stamps.append(stamp)
+        self.writes.append((context, value))
+        self._attempt(number, at)
+
+    def retry(self, at: int, number: int) -> None:
+        """An earlier write once more, through this replica."""
+        number = number % (self.operations + 1)
+        if number and fate(self.records[at], self.writes[number - 1][1].operation) is None:
+            self._attempt(number, at)
+
+    def _attempt(self, number: int, at: int) -> None:
+        context, value = self.writes[number - 1]
+        self.counters[at] += 1
+        actor, seen = Actor(f"n{at}/x"), self.contexts[context]
+        value = value._replace(actor=actor, counter=self.counters[at])
+        record = written(self.records[at], seen, value, self.rule, WINDOW)  # type: ignore[arg-type]
         self.records[at] = record
         self.seen[at] |= {number} | self.context_seen[context]
-        after = context_after(record, seen, Dot(actor, value.counter))
-        self.contexts.append(after)
+        self.contexts.append(context_after(record, seen, Dot(actor, value.counter)))
         self.context_seen.append(self.context_seen[context] | {number})
+        self.context_stamps.append(value.stamp)
 
     def read(self, at: int) -> None:
         """A client reads one replica and keeps the context."""
         self.contexts.append(self.records[at].history)
         self.context_seen.append(self.seen[at])
+        stamp = max((value.stamp for value in self.records[at].values), default=0)
+        self.context_stamps.append(stamp)
 
     def ship(self, source: int, target: int) -> None:
         """A replica's record reaches another and is merged there."""
@@ -93,15 +107,26 @@ class Model:
             gone |= self.overwrites[number]
         return {str(number).encode() for number in self.seen[at] - gone}
 
+    def latest(self, at: int) -> bytes | None:
+        """The one value by definition under `lww`: that of the latest write seen."""
+        number = max(self.seen[at], key=lambda n: (self.stamps[n], self.writes[n - 1][1].operation))
+        return self.writes[number - 1][1].payload
 
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("write"), st.integers(0, 2), st.integers(0, 50), st.booleans()),
-        st.tuples(st.just("read"), st.integers(0, 2)),
-        st.tuples(st.just("ship"), st.integers(0, 2), st.integers(0, 2)),
+
+moves_of_all = (
+    st.tuples(
+        st.just("write"),
+        st.integers(0, 2),
+        st.integers(0, 50),
+        st.booleans(),
+        st.integers(0, 20),
     ),
-    max_size=30,
+    st.tuples(st.just("read"), st.integers(0, 2)),
+    st.tuples(st.just("ship"), st.integers(0, 2), st.integers(0, 2)),
 )
+a_retry = st.tuples(st.just("retry"), st.integers(0, 2), st.integers(0, 50))
+steps = st.lists(st.one_of(*moves_of_all), max_size=30)
+steps_with_retries = st.lists(st.one_of(*moves_of_all, a_retry), max_size=30)
 
 
 def played(rule: str, moves: list[tuple]) -> Model:  # type: ignore[type-arg]
@@ -120,7 +145,7 @@ def test_siblings_are_exactly_the_maximal_concurrent_writes(moves: list) -> None
         assert {value.payload for value in model.records[at].values} == model.expected(at)
 
 
-@given(steps, st.sampled_from(["siblings", "lww"]))
+@given(steps_with_retries, st.sampled_from(["siblings", "lww"]))
 @settings(max_examples=200)
 def test_merge_is_a_join(moves: list, rule: str) -> None:  # type: ignore[type-arg]
     a, b, c = played(rule, moves).records
@@ -135,15 +160,13 @@ def test_merge_is_a_join(moves: list, rule: str) -> None:  # type: ignore[type-a
     assert supersedes(join(a, b), b)
 
 
-@given(steps)
-def test_last_write_wins_keeps_one_value(moves: list) -> None:  # type: ignore[type-arg]
+@given(steps_with_retries)
+@settings(max_examples=300)
+def test_the_last_write_wins_whatever_clocks_and_retries_do(moves: list) -> None:  # type: ignore[type-arg]
     model = played("lww", moves)
-    a, b, c = model.records
-    joined = merge(merge(a, b, "lww", WINDOW), c, "lww", WINDOW)
-    assert len(joined.values) <= 1
-    if model.operations:
-        highest = max((v for r in model.records for v in r.values), key=lambda v: v.stamp)
-        assert joined.values[0].stamp >= highest.stamp
+    for at in range(REPLICAS):
+        values = [value.payload for value in model.records[at].values]
+        assert values == ([model.latest(at)] if model.seen[at] else [])
 
 
 @given(steps)
@@ -152,8 +175,8 @@ def test_bytes_come_back_as_the_same_record(moves: list) -> None:  # type: ignor
         data = encode_record(record)
         assert verified(data)
         assert decode_record(data) == record
-        context = encode_context(TableId(1), record.history)
-        assert decode_context(TableId(1), context) == record.history
+        context = encode_context(TableId(1), record.history, Stamp(7))
+        assert decode_context(TableId(1), context) == (record.history, 7)
 
 
 @given(steps, steps)
