@@ -1,9 +1,11 @@
 """The daemon: one node with its gRPC edge and metrics, until SIGTERM."""
 
 import asyncio
+import ctypes
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from dynamo.config import ClusterConfig
@@ -14,6 +16,8 @@ SWITCH_INTERVAL_S = 0.0005
 """How long the event loop may keep the interpreter from the log and checkpoint threads. Python's
 default of 5 ms makes a checkpoint beside a busy loop take 20 times as long (5.5 s instead of 0.27 s
 for 28 MB), because LMDB hands the interpreter back after every item."""
+MALLOC_KEEP_BYTES = 32 << 20
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 async def serve(
@@ -26,6 +30,7 @@ async def serve(
     """Serve as node `name` until SIGTERM or Ctrl-C, then drain. Raises what ends the node."""
     me = config.node(name)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _keep_freed_memory()
     stop = _stop_signal()
     async with (
         running_node(config, name, bootstrap=bootstrap) as node,
@@ -35,6 +40,15 @@ async def serve(
         await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)
         if node.failed.done():
             node.failed.result()
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc not to give freed buffers back to the kernel at once: a frame's buffer lives for a
+    moment, and under load nearly all page faults came from asking for the same pages again."""
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_TRIM_THRESHOLD, MALLOC_KEEP_BYTES)
+        mallopt(_MMAP_THRESHOLD, MALLOC_KEEP_BYTES)
 
 
 def _stop_signal() -> "asyncio.Future[None]":
