@@ -22,7 +22,8 @@ from dynamo.messages import ASK_OUTCOME, ASK_REPAIR, GET, PUT
 from dynamo.ring import partition_of, token_of
 from dynamo.siblings.codec import encode_context
 from dynamo.siblings.operation_token import encode_operation
-from dynamo.types import ItemKey, OperationId, PartitionId, Stamp, TableId
+from dynamo.siblings.record import seen_by_reader
+from dynamo.types import ItemKey, OperationId, PartitionId, TableId
 from dynamo_client.coordinated import Coordinated
 from dynamo_client.errors import Closed, OutcomeUnknown
 from dynamo_client.reading import ReplicaRead
@@ -144,10 +145,10 @@ class Operations:
         record, behind = answer.merged(table.conflict_rule, router.view.window)
         if behind:
             self._ask_repair(place, whole_key)
-        stamp = max([value.stamp for value in record.values], default=Stamp(0))
-        self._clock.observe(stamp, now_ms)
+        seen = seen_by_reader(record)
+        self._clock.observe(seen.stamp, now_ms)
         payloads = [value.payload for value in record.values if value.payload is not None]
-        return payloads, encode_context(table.id, record.history, stamp)
+        return payloads, encode_context(table.id, seen)
 
     async def _get_from_coordinator(
         self, place: Place, r: int, deadline_ms: float

@@ -5,13 +5,10 @@ from typing import NamedTuple
 from dynamo.config import TableConfig
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, CorruptData, Failure, InvalidContext
-from dynamo.history import Dot, History
 from dynamo.hlc import stamp_ms
 from dynamo.messages import Put
 from dynamo.siblings.codec import (
     DIGEST_BYTES,
-    UNSEEN,
-    Seen,
     decode_context,
     decode_record,
     encode_context,
@@ -19,18 +16,21 @@ from dynamo.siblings.codec import (
 )
 from dynamo.siblings.record import (
     NOTHING,
+    OPERATION_BYTES,
+    UNSEEN,
     VOID,
     Record,
+    Seen,
     Value,
-    context_after,
     fate,
     forgotten,
+    highest_stamp,
     operation_stamp,
+    seen_by_reader,
+    seen_by_writer,
     written,
 )
 from dynamo.types import ItemKey, PartitionId, Stamp
-
-OPERATION_BYTES = 20
 
 
 class Composed(NamedTuple):
@@ -71,21 +71,20 @@ def composed(
     try:
         data = scope.store.get(key)
         record = NOTHING if data is None else decode_record(data)
-        seen, seen_stamp = _seen(request, record)
+        seen = _seen(request, record)
     except InvalidContext as error:
         return Failure(Code.INVALID_CONTEXT, str(error))
     except CorruptData as error:
         return Failure(Code.CORRUPT_DATA, str(error))
-    if seen.vector.get(scope.identity.actor, 0) > scope.identity.issued(partition):
+    if seen.history.vector.get(scope.identity.actor, 0) > scope.identity.issued(partition):
         return Failure(Code.INVALID_CONTEXT, "the context covers writes that were never made")
     state = fate(record, request.operation)
     base = b"" if data is None else data[:DIGEST_BYTES]
     if state is None and not forgotten(record, request.operation):
-        stamp = _stamp(request, seen_stamp)
-        return _written(scope, request, partition, record, base, seen, stamp)
+        return _written(scope, request, partition, record, base, seen)
     if data is None or state is None or state == VOID:
         return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
-    return _composed(request, record, seen, _dot_of(record, request), data, base)
+    return _composed(request, record, seen, data, base)
 
 
 def _written(
@@ -94,12 +93,12 @@ def _written(
     partition: PartitionId,
     record: Record,
     base: bytes,
-    seen: History,
-    stamp: Stamp,
+    seen: Seen,
 ) -> Composed | Failure:
     """The record after the write, within the limits."""
     table, identity = scope.tables[request.table], scope.identity
     dot = identity.next_dot(partition)
+    stamp = _stamp(request, seen.stamp)
     value = Value(dot.actor, dot.counter, stamp, request.operation, request.payload)
     after = written(
         record, seen, value, table.conflict_rule, scope.window, identity.forgotten_up_to
@@ -114,16 +113,13 @@ def _written(
             f"the item with all its siblings would have {len(data)} bytes, "
             f"at most {scope.limits.record_bytes_max}",
         )
-    return _composed(request, after, seen, dot, data, base)
+    return _composed(request, after, seen, data, base)
 
 
-def _composed(
-    request: Put, record: Record, seen: History, own: Dot | None, data: bytes, base: bytes
-) -> Composed:
-    stamp = _highest_stamp(record)
-    context = encode_context(request.table, context_after(record, seen, own), stamp)
+def _composed(request: Put, record: Record, seen: Seen, data: bytes, base: bytes) -> Composed:
+    context = encode_context(request.table, seen_by_writer(record, seen, request.operation))
     gaps = max(map(len, record.history.gaps.values()), default=0)
-    return Composed(data, context, stamp, gaps, base)
+    return Composed(data, context, highest_stamp(record), gaps, base)
 
 
 def _seen(request: Put, record: Record) -> Seen:
@@ -131,9 +127,9 @@ def _seen(request: Put, record: Record) -> Seen:
     serves, which costs no decoding and makes unions of it free."""
     if not request.context:
         return UNSEEN
-    stamp = _highest_stamp(record)
-    if request.context == encode_context(request.table, record.history, stamp):
-        return Seen(record.history, stamp)
+    all_of_it = seen_by_reader(record)
+    if request.context == encode_context(request.table, all_of_it):
+        return all_of_it
     return decode_context(request.table, request.context)
 
 
@@ -142,11 +138,6 @@ def _stamp(request: Put, seen_stamp: int) -> Stamp:
     that the write replaces (causality first)."""
     first = operation_stamp(request.operation)
     return Stamp(max(first, seen_stamp + 1))
-
-
-def _highest_stamp(record: Record) -> Stamp:
-    """Of all live values, as the reader or writer of this record is told."""
-    return Stamp(max((value.stamp for value in record.values), default=0))
 
 
 def _excess(scope: Scope, table: TableConfig, after: Record, before: Record) -> Failure | None:
@@ -158,12 +149,4 @@ def _excess(scope: Scope, table: TableConfig, after: Record, before: Record) -> 
             f"the item has {len(before.values)} siblings, at most {most}; "
             "read it, merge them, and write with the context",
         )
-    return None
-
-
-def _dot_of(record: Record, request: Put) -> Dot | None:
-    """The live dot of the request's operation."""
-    for value in record.values:
-        if value.operation == request.operation:
-            return Dot(value.actor, value.counter)
     return None

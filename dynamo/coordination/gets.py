@@ -23,6 +23,7 @@ from dynamo.messages import (
     failed,
 )
 from dynamo.siblings.codec import DIGEST_BYTES, encode_context
+from dynamo.siblings.record import seen_by_reader
 from dynamo.timers import TimerWheel
 from dynamo.types import Instant, ItemKey, NodeId, Stamp, TableId
 
@@ -202,9 +203,9 @@ class Gets:
         scope.meters.get_ok.observe(now_ms - get.started_ms)
         payloads = tuple(value.payload for value in record.values if value.payload is not None)
         scope.meters.siblings.observe(len(payloads))
-        stamp = max((value.stamp for value in record.values), default=0)
-        context = encode_context(TableId(get.table), record.history, Stamp(stamp))
-        done = GetDone(GET_DONE, get.request_id, payloads, context, Stamp(stamp))
+        seen = seen_by_reader(record)
+        context = encode_context(TableId(get.table), seen)
+        done = GetDone(GET_DONE, get.request_id, payloads, context, Stamp(seen.stamp))
         if behind:
             return [Send(get.source, done), NeedsRepair(get.key)]
         return [Send(get.source, done)]

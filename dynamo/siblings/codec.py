@@ -1,22 +1,20 @@
 """A record as bytes, and a context as bytes.
 
     record  = digest (8 bytes) + msgpack [format, vector, gaps, floor, operations, values]
-    context = format (1 byte) + msgpack [table, vector, gaps, stamp] + check (4 bytes)
+    context = format (1 byte) + msgpack [table, vector, gaps, stamp, operations] + check (4)
 
 The digest is the first half of mmh3 x64 128 over what follows. It is the record's checksum on
 disks and wires, and what a conditional read compares: replicas store a coordinator's bytes
 verbatim, so equal replicas have equal digests. Unequal bytes may still be the same record.
 """
 
-from typing import NamedTuple
-
 import mmh3
 import msgpack
 
 from dynamo.errors import CorruptData, InvalidContext
-from dynamo.history import EMPTY, ENDLESS, NO_GAPS, History, Interval
-from dynamo.siblings.record import Record, Value
-from dynamo.types import Stamp, TableId
+from dynamo.history import ENDLESS, NO_GAPS, History, Interval
+from dynamo.siblings.record import OPERATION_BYTES, UNSEEN, Record, Seen, Value
+from dynamo.types import TableId
 
 RECORD_FORMAT = 1
 CONTEXT_FORMAT = b"\x01"
@@ -59,20 +57,10 @@ def verified(data: bytes) -> bool:
     return _digest(memoryview(data)[DIGEST_BYTES:])[:DIGEST_BYTES] == data[:DIGEST_BYTES]
 
 
-class Seen(NamedTuple):
-    """What a context says that its holder has seen."""
-
-    history: History
-    stamp: int
-    """The highest of all stamps seen; a write with this context gets a higher one."""
-
-
-UNSEEN = Seen(EMPTY, 0)
-
-
-def encode_context(table: TableId, history: History, stamp: Stamp) -> bytes:
+def encode_context(table: TableId, seen: Seen) -> bytes:
     """The opaque token that a read or a put returns."""
-    body: bytes = CONTEXT_FORMAT + _pack((table, history.vector, history.gaps or None, stamp))
+    (vector, gaps), stamp, operations = seen
+    body: bytes = CONTEXT_FORMAT + _pack((table, vector, gaps or None, stamp, operations))
     return body + mmh3.mmh3_32_digest(body)
 
 
@@ -89,7 +77,7 @@ def decode_context(table: TableId, context: bytes | None) -> Seen:
     if body[:1] != CONTEXT_FORMAT or mmh3.mmh3_32_digest(body) != context[-4:]:
         raise InvalidContext("the context was not made by this store, or was altered")
     try:
-        made_for, vector, gaps, stamp = msgpack.unpackb(
+        made_for, vector, gaps, stamp, operations = msgpack.unpackb(
             body[1:], use_list=False, strict_map_key=False
         )
     except Exception as error:
@@ -98,9 +86,9 @@ def decode_context(table: TableId, context: bytes | None) -> Seen:
         raise InvalidContext(f"the context was made for table {made_for}, not {table}")
     history = History(vector, gaps or NO_GAPS)
     _validate(history)
-    if not isinstance(stamp, int) or not 0 <= stamp < STAMP_MAX:
+    if not isinstance(stamp, int) or not 0 <= stamp < STAMP_MAX or not _are_ids(operations):
         raise InvalidContext("the context was not made by this store")
-    return Seen(history, stamp)
+    return Seen(history, stamp, operations)
 
 
 def _validate(history: History) -> None:
@@ -115,6 +103,14 @@ def _validate(history: History) -> None:
     for actor, intervals in gaps.items():
         if not _in_order(intervals, vector[actor]):
             raise InvalidContext("the context was not made by this store")
+
+
+def _are_ids(operations: object) -> bool:
+    """Whether these are operation ids."""
+    return isinstance(operations, tuple) and all(
+        isinstance(operation, bytes) and len(operation) == OPERATION_BYTES
+        for operation in operations
+    )
 
 
 def _in_order(intervals: tuple[Interval, ...], below: int) -> bool:

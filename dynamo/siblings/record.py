@@ -30,6 +30,8 @@ OVERWRITTEN = 1
 VOID = 2
 """State of a remembered operation: it shall never be applied (`outcome` said so)."""
 
+OPERATION_BYTES = 20
+
 OPERATIONS_MIN = 8
 """So many ids stay however old they are: `outcome` of a cool key answers hours later."""
 
@@ -52,6 +54,20 @@ class Record(NamedTuple):
     """Stamp of the newest forgotten operation."""
     operations: Mapping[OperationId, int]
     values: tuple[Value, ...]
+
+
+class Seen(NamedTuple):
+    """What a writer has seen of an item: the content of its context."""
+
+    history: History
+    stamp: int
+    """The highest stamp seen; a write with this context gets a higher one."""
+    operations: tuple[OperationId, ...]
+    """Of the values seen. A retry may have given one of them another dot elsewhere, of which the
+    history tells nothing; whoever saw the operation has seen that dot as well."""
+
+
+UNSEEN = Seen(EMPTY, 0, ())
 
 
 class Window(NamedTuple):
@@ -104,20 +120,22 @@ def supersedes(one: Record, other: Record) -> bool:
 
 def written(
     record: Record,
-    seen: History,
+    seen: Seen,
     value: Value,
     rule: ConflictRule,
     window: Window,
     forgotten_up_to: int = 0,
 ) -> Record:
     """The record after a coordinator's put of `value` (payload None: delete) by a writer who
-    had `seen` that history. Values it saw are replaced, others stay as siblings.
+    had `seen` that much. Values it saw are replaced, others stay as siblings.
 
     Under `lww` the latest of all stays, and that need not be the new one.
     """
     kept, gone = [], dict(record.operations)
+    for operation in seen.operations:
+        gone[operation] = OVERWRITTEN
     for old in record.values:
-        if seen.covers(old.actor, old.counter):
+        if old.operation in gone or seen.history.covers(old.actor, old.counter):
             gone[old.operation] = OVERWRITTEN
         else:
             kept.append(old)
@@ -131,8 +149,8 @@ def written(
         gone |= {old.operation: OVERWRITTEN for old in kept if old is not latest}
         kept = [latest]
     known = record.history
-    if seen is not EMPTY and seen is not known:
-        known = known.union(seen)
+    if seen is not UNSEEN and seen.history is not known:
+        known = known.union(seen.history)
     history = known.with_dot(value.actor, value.counter, forgotten_up_to)
     return _bounded(history, record.floor, gone, tuple(kept), window)
 
@@ -164,15 +182,26 @@ def forgotten(record: Record, operation: OperationId) -> bool:
     return operation_stamp(operation) <= record.floor
 
 
-def context_after(record: Record, seen: History, own: Dot | None) -> History:
-    """The context of a writer who had `seen` that much and whose dot `own` is in `record`: all
-    of the record's history but the dots of siblings that it never saw."""
+def seen_by_reader(record: Record) -> Seen:
+    """What a reader of this record has seen: everything."""
+    operations = tuple(value.operation for value in record.values)
+    return Seen(record.history, highest_stamp(record), operations)
+
+
+def seen_by_writer(record: Record, seen: Seen, operation: OperationId) -> Seen:
+    """What a writer knows who had `seen` that much and whose `operation` is in `record`: all of
+    the record's history but the dots of siblings that it never saw."""
     unseen = [
         Dot(value.actor, value.counter)
         for value in record.values
-        if value[:2] != own and not seen.covers(value.actor, value.counter)
+        if value.operation != operation and not seen.history.covers(value.actor, value.counter)
     ]
-    return record.history.without(unseen)
+    return Seen(record.history.without(unseen), highest_stamp(record), (operation,))
+
+
+def highest_stamp(record: Record) -> Stamp:
+    """Of all live values; 0 without any."""
+    return max([value.stamp for value in record.values], default=Stamp(0))
 
 
 def operation_id(stamp: int, session: int, sequence: int) -> OperationId:

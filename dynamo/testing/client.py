@@ -36,14 +36,14 @@ from dynamo.messages import (
 )
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.siblings.codec import encode_context
-from dynamo.siblings.record import Window, operation_id
+from dynamo.siblings.record import Window, operation_id, seen_by_reader
 from dynamo.testing.calls import LOST, UNREACHABLE, Calls
 from dynamo.testing.checkers import check_read
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.history import BLIND, Context, KeyHistory, Read, Write
 from dynamo.testing.store import Violation
 from dynamo.testing.world import WallClock
-from dynamo.types import NodeId, Stamp, TableId
+from dynamo.types import NodeId, TableId
 
 DEADLINE_MS = 300
 PATIENCE_MS = 350.0
@@ -302,11 +302,11 @@ class _ReplicaRead:
         client, history = self._client, self._history
         record, behind = self._quorum.merged(history.rule, client._window)
         payloads = tuple(v.payload for v in record.values if v.payload is not None)
-        stamp = max((value.stamp for value in record.values), default=0)
-        token = encode_context(TableId(history.table), record.history, Stamp(stamp))
+        seen = seen_by_reader(record)
+        token = encode_context(TableId(history.table), seen)
         if behind:
             client._calls.tell(client.rng.choice(behind), AskRepair(ASK_REPAIR, self._key))
-        self._finish(client._shown(history, self._read, payloads, stamp, token))
+        self._finish(client._shown(history, self._read, payloads, seen.stamp, token))
 
     def _finish(self, context: Context | None) -> None:
         self._over = True

@@ -60,6 +60,7 @@ class Faults:
         for machine in self._machines:
             machine.resume()
             machine.disk.slowness = 1.0
+            machine.disk.next_sync_fails = False
             machine.clock.offset_ms = 0.0
             machine.start()
 
@@ -200,8 +201,13 @@ class Faults:
         machine = self._running_machine()
         if machine is None:
             return None
-        machine.disk.files.fail_next("fdatasync")
-        return self._down() + 100.0, lambda: self._start([machine])
+        machine.disk.next_sync_fails = True
+
+        def heal() -> None:
+            machine.disk.next_sync_fails = False
+            machine.start()
+
+        return self._down() + 100.0, heal
 
     def _lost_disk(self) -> tuple[float, Heal] | None:
         machine = self._machine()

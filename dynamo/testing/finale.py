@@ -7,13 +7,13 @@ every key read by every node ─▶ owners' records compared, bounds checked
 from collections.abc import Callable, Iterator
 
 from dynamo.siblings.codec import decode_record, encode_context
-from dynamo.siblings.record import NOTHING, Record, forgotten, supersedes
+from dynamo.siblings.record import NOTHING, Record, forgotten, seen_by_reader, supersedes
 from dynamo.testing.checkers import check_final, check_record
 from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.history import KeyHistory, Write
 from dynamo.testing.store import Violation
-from dynamo.types import ItemKey, NodeId, Stamp, TableId
+from dynamo.types import ItemKey, NodeId, TableId
 
 QUESTIONS_MAX = 3
 """How often an unknown write is asked about before it counts as unanswerable."""
@@ -103,7 +103,7 @@ class Finale:
                 )
 
     def _check_bounds(self, history: KeyHistory, record: Record) -> None:
-        token = encode_context(TableId(history.table), record.history, Stamp(0))
+        token = encode_context(TableId(history.table), seen_by_reader(record))
         if len(token) > CONTEXT_BYTES_MAX:
             raise Violation(f"the context of {history.name} has {len(token)} bytes")
         if len(record.operations) > self._cluster.config.limits.operations_max:

@@ -52,6 +52,7 @@ class Disk:
         self.world, self.name = world, name
         self.slowness = 1.0
         """Factor on every sync; a fault raises it."""
+        self.next_sync_fails = False
         self.files = SimulatedFiles(DISK_BYTES)
         self.table = MemoryTable()
         self.promised: dict[ItemKey | str, bytes | None] = {}
@@ -163,6 +164,9 @@ class Store:
         if self._stopped:
             return
         self._syncing = None
+        if self.disk.next_sync_fails:
+            self.disk.next_sync_fails = False
+            self.disk.files.fail_next("fdatasync")
         try:
             group.run()
         except StorageFailed as error:

@@ -6,7 +6,6 @@ The naive oracle keeps every write ever made with the set of writes its author h
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo.history import EMPTY, Dot, History
 from dynamo.siblings.codec import (
     decode_context,
     decode_record,
@@ -16,13 +15,16 @@ from dynamo.siblings.codec import (
 )
 from dynamo.siblings.record import (
     NOTHING,
+    UNSEEN,
     Record,
+    Seen,
     Value,
     Window,
-    context_after,
     fate,
     merge,
     operation_id,
+    seen_by_reader,
+    seen_by_writer,
     supersedes,
     voided,
     written,
@@ -39,8 +41,7 @@ class Model:
     def __init__(self, rule: str) -> None:
         self.rule = rule
         self.records = [NOTHING] * REPLICAS
-        self.contexts: list[History] = [EMPTY]
-        self.context_stamps: list[int] = [0]
+        self.contexts: list[Seen] = [UNSEEN]
         self.counters = [0] * REPLICAS
         self.operations = 0
         self.stamp = 1000 << 16
@@ -58,7 +59,7 @@ class Model:
         self.stamp += 1
         number = self.operations
         first = self.stamp - slow
-        stamp = Stamp(max(first, self.context_stamps[context] + 1))
+        stamp = Stamp(max(first, self.contexts[context].stamp + 1))
         payload = None if delete else str(number).encode()
         value = Value(Actor(""), 0, stamp, operation_id(first, 1, number), payload)
         overwritten = self.context_seen[context]
@@ -83,16 +84,13 @@ class Model:
         record = written(self.records[at], seen, value, self.rule, WINDOW)  # type: ignore[arg-type]
         self.records[at] = record
         self.seen[at] |= {number} | self.context_seen[context]
-        self.contexts.append(context_after(record, seen, Dot(actor, value.counter)))
+        self.contexts.append(seen_by_writer(record, seen, value.operation))
         self.context_seen.append(self.context_seen[context] | {number})
-        self.context_stamps.append(value.stamp)
 
     def read(self, at: int) -> None:
         """A client reads one replica and keeps the context."""
-        self.contexts.append(self.records[at].history)
+        self.contexts.append(seen_by_reader(self.records[at]))
         self.context_seen.append(self.seen[at])
-        stamp = max((value.stamp for value in self.records[at].values), default=0)
-        self.context_stamps.append(stamp)
 
     def ship(self, source: int, target: int) -> None:
         """A replica's record reaches another and is merged there."""
@@ -175,8 +173,8 @@ def test_bytes_come_back_as_the_same_record(moves: list) -> None:  # type: ignor
         data = encode_record(record)
         assert verified(data)
         assert decode_record(data) == record
-        context = encode_context(TableId(1), record.history, Stamp(7))
-        assert decode_context(TableId(1), context) == (record.history, 7)
+        seen = seen_by_reader(record)
+        assert decode_context(TableId(1), encode_context(TableId(1), seen)) == seen
 
 
 @given(steps, steps)
@@ -187,13 +185,13 @@ def test_a_retry_under_another_dot_is_the_same_event(before: list, after: list) 
         model.counters[at] += 1
         value = Value(Actor(f"n{at}/x"), model.counters[at], stamp, operation, b"retried")
         if fate(model.records[at], operation) is None:
-            model.records[at] = written(model.records[at], EMPTY, value, "siblings", WINDOW)
+            model.records[at] = written(model.records[at], UNSEEN, value, "siblings", WINDOW)
     a, b, _ = model.records
     joined = merge(a, b, "siblings", WINDOW)
     assert sum(value.operation == operation for value in joined.values) <= 1
     once = written(
         a,
-        a.history,
+        seen_by_reader(a),
         Value(Actor("n2/x"), 999, stamp, operation_id(1, 1, 1), b"new"),
         "siblings",
         WINDOW,
@@ -209,7 +207,7 @@ def test_a_voided_operation_never_appears(moves: list) -> None:  # type: ignore[
     operation = operation_id(5 << 16, 9, 1)
     fenced = voided(a, operation, Actor("n0/x"), model.counters[0] + 1, WINDOW)
     value = Value(Actor("n1/x"), model.counters[1] + 1, Stamp(1), operation, b"late")
-    late = written(b, EMPTY, value, "siblings", WINDOW)
+    late = written(b, UNSEEN, value, "siblings", WINDOW)
     for joined in (
         merge(fenced, late, "siblings", WINDOW),
         merge(late, fenced, "siblings", WINDOW),
