@@ -7,10 +7,12 @@ meets a shape that it does not expect. Adding a field or a kind is a new protoco
     client -> node   Put, Get, AskOutcome, AskRepair, AskCluster, AskStatus, ReplicaGet
     node -> node     the same (a node that owns no replica forwards), ReplicaPut, ReplicaScan
     answers          PutDone, GetDone, OutcomeDone, Failed, ClusterIs, StatusIs,
-                     ReplicaStored, ReplicaMerged, ReplicaRecord, ReplicaSame, ReplicaRefused
+                     ReplicaStored, ReplicaMerged, ReplicaRecord, ReplicaSame, ReplicaDigest,
+                     ReplicaRefused, ReplicaPage
 """
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
 from dynamo.errors import Code, Failure, ProtocolViolation
@@ -22,9 +24,11 @@ Source: TypeAlias = NodeId | int
 PUT, GET, ASK_OUTCOME, ASK_REPAIR, ASK_CLUSTER, ASK_STATUS = range(10, 16)
 REPLICA_PUT, REPLICA_GET, REPLICA_SCAN = range(20, 23)
 PUT_DONE, GET_DONE, FAILED, OUTCOME_DONE, CLUSTER_IS, STATUS_IS = range(30, 36)
-REPLICA_STORED, REPLICA_MERGED, REPLICA_SAME, REPLICA_RECORD, REPLICA_REFUSED, REPLICA_PAGE = range(
-    40, 46
-)
+REPLICA_STORED, REPLICA_MERGED, REPLICA_SAME, REPLICA_RECORD = range(40, 44)
+REPLICA_REFUSED, REPLICA_PAGE, REPLICA_DIGEST = range(44, 47)
+
+DIGEST_ONLY = b""
+"""As `known` in a ReplicaGet: answer with the digest alone."""
 
 
 class Put(NamedTuple):
@@ -102,7 +106,8 @@ class ReplicaPut(NamedTuple):
 
 
 class ReplicaGet(NamedTuple):
-    """Your record; `known` is the digest of one the asker has: then say only Same if equal."""
+    """Your record. `known` is the digest of one the asker has: then say only Same if equal; or
+    DIGEST_ONLY."""
 
     kind: int
     id: int
@@ -213,6 +218,14 @@ class ReplicaRecord(NamedTuple):
     record: bytes | None
 
 
+class ReplicaDigest(NamedTuple):
+    """The digest of my record, None if I hold nothing."""
+
+    kind: int
+    id: int
+    digest: bytes | None
+
+
 class ReplicaRefused(NamedTuple):
     """I do not count for this request, and why."""
 
@@ -252,6 +265,7 @@ Message: TypeAlias = (
     | ReplicaMerged
     | ReplicaSame
     | ReplicaRecord
+    | ReplicaDigest
     | ReplicaRefused
     | ReplicaPage
 )
@@ -271,42 +285,13 @@ def failure_of(message: Failed) -> Failure:
     return Failure(code, *message[3:])
 
 
-_BYTES_OR_NONE = (bytes, type(None))
-_KINDS: dict[int, tuple[type[Message], tuple[Any, ...]]] = {
-    PUT: (Put, (int, int, int, int, int, bytes, bytes, _BYTES_OR_NONE, _BYTES_OR_NONE, bytes, int)),
-    GET: (Get, (int, int, int, int, int, bytes, bytes, int)),
-    ASK_OUTCOME: (AskOutcome, (int, int, int, int, int, bytes, bytes, bytes)),
-    ASK_REPAIR: (AskRepair, (int, bytes)),
-    ASK_CLUSTER: (AskCluster, (int, int)),
-    ASK_STATUS: (AskStatus, (int, int)),
-    REPLICA_PUT: (ReplicaPut, (int, int, bytes, bytes, bytes)),
-    REPLICA_GET: (ReplicaGet, (int, int, bytes, _BYTES_OR_NONE)),
-    REPLICA_SCAN: (ReplicaScan, (int, int, int, bytes)),
-    PUT_DONE: (PutDone, (int, int, bytes, int)),
-    GET_DONE: (GetDone, (int, int, tuple, bytes, int)),
-    FAILED: (Failed, (int, int, int, str, int, int, int, tuple, bool, int)),
-    OUTCOME_DONE: (OutcomeDone, (int, int, str)),
-    CLUSTER_IS: (ClusterIs, (int, int, tuple, tuple, tuple, dict, int)),
-    STATUS_IS: (StatusIs, (int, int, dict)),
-    REPLICA_STORED: (ReplicaStored, (int, tuple, bool)),
-    REPLICA_MERGED: (ReplicaMerged, (int, int, bytes)),
-    REPLICA_SAME: (ReplicaSame, (int, int)),
-    REPLICA_RECORD: (ReplicaRecord, (int, int, _BYTES_OR_NONE)),
-    REPLICA_REFUSED: (ReplicaRefused, (int, int, str)),
-    REPLICA_PAGE: (ReplicaPage, (int, int, tuple, bool, bool)),
-}
-
-
 def parse(raw: tuple[Any, ...]) -> Message:
     """The message in a decoded array. Raises ProtocolViolation for any other shape."""
     try:
-        make, types = _KINDS[raw[0]]
+        make, shapes, check = _KINDS[raw[0]]
     except (KeyError, IndexError, TypeError) as error:
         raise ProtocolViolation(f"no message is of kind {raw[:1]!r}") from error
-    if len(raw) != len(types) or not all(map(isinstance, raw, types)):
-        raise ProtocolViolation(f"malformed {make.__name__}")
-    check = _CHECKS.get(raw[0])
-    if check is not None and not check(raw):
+    if tuple(map(type, raw)) not in shapes or (check is not None and not check(raw)):
         raise ProtocolViolation(f"malformed {make.__name__}")
     return make._make(raw)
 
@@ -333,15 +318,49 @@ def _holds_items(raw: tuple[Any, ...]) -> bool:
     )
 
 
-_CHECKS: dict[int, Callable[[tuple[Any, ...]], bool]] = {
-    ASK_REPAIR: lambda raw: len(raw[1]) >= ITEM_KEY_BYTES_MIN,
-    REPLICA_PUT: _holds_key,
-    REPLICA_GET: _holds_key,
-    REPLICA_SCAN: lambda raw: 0 <= raw[2] < 1 << 16,
-    REPLICA_STORED: _holds_ids,
-    REPLICA_PAGE: _holds_items,
+class _Kind(NamedTuple):
+    """How a message of one kind must look."""
+
+    make: type[Message]
+    shapes: frozenset[tuple[type, ...]]
+    """The exact types of its fields, in every allowed combination."""
+    check: Callable[[tuple[Any, ...]], bool] | None
+    """What types alone do not say about its parts."""
+
+
+def _kind(
+    make: type[Message], *fields: Any, check: Callable[[tuple[Any, ...]], bool] | None = None
+) -> _Kind:
+    """Fields are types, or a pair of a type and None for one that may be absent."""
+    choices = [(field[0], type(None)) if isinstance(field, tuple) else (field,) for field in fields]
+    return _Kind(make, frozenset(product((int,), *choices)), check)
+
+
+_OPTIONAL = (bytes, None)
+_KINDS: dict[int, _Kind] = {
+    PUT: _kind(Put, int, int, int, int, bytes, bytes, _OPTIONAL, _OPTIONAL, bytes, int),
+    GET: _kind(Get, int, int, int, int, bytes, bytes, int),
+    ASK_OUTCOME: _kind(AskOutcome, int, int, int, int, bytes, bytes, bytes),
+    ASK_REPAIR: _kind(AskRepair, bytes, check=lambda raw: len(raw[1]) >= ITEM_KEY_BYTES_MIN),
+    ASK_CLUSTER: _kind(AskCluster, int),
+    ASK_STATUS: _kind(AskStatus, int),
+    REPLICA_PUT: _kind(ReplicaPut, int, bytes, bytes, bytes, check=_holds_key),
+    REPLICA_GET: _kind(ReplicaGet, int, bytes, _OPTIONAL, check=_holds_key),
+    REPLICA_SCAN: _kind(ReplicaScan, int, int, bytes, check=lambda raw: 0 <= raw[2] < 1 << 16),
+    PUT_DONE: _kind(PutDone, int, bytes, int),
+    GET_DONE: _kind(GetDone, int, tuple, bytes, int),
+    FAILED: _kind(Failed, int, int, str, int, int, int, tuple, bool, int),
+    OUTCOME_DONE: _kind(OutcomeDone, int, str),
+    CLUSTER_IS: _kind(ClusterIs, int, tuple, tuple, tuple, dict, int),
+    STATUS_IS: _kind(StatusIs, int, dict),
+    REPLICA_STORED: _kind(ReplicaStored, tuple, bool, check=_holds_ids),
+    REPLICA_MERGED: _kind(ReplicaMerged, int, bytes),
+    REPLICA_SAME: _kind(ReplicaSame, int),
+    REPLICA_RECORD: _kind(ReplicaRecord, int, _OPTIONAL),
+    REPLICA_DIGEST: _kind(ReplicaDigest, int, _OPTIONAL),
+    REPLICA_REFUSED: _kind(ReplicaRefused, int, str),
+    REPLICA_PAGE: _kind(ReplicaPage, int, tuple, bool, bool, check=_holds_items),
 }
-"""What types alone do not say about the parts of a message."""
 
 
 class Received(NamedTuple):

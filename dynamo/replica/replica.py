@@ -16,6 +16,8 @@ from dynamo.errors import CorruptData
 from dynamo.history import History
 from dynamo.keys import partition_bounds, partition_of_key, table_of_key
 from dynamo.messages import (
+    DIGEST_ONLY,
+    REPLICA_DIGEST,
     REPLICA_MERGED,
     REPLICA_PAGE,
     REPLICA_RECORD,
@@ -24,6 +26,7 @@ from dynamo.messages import (
     REPLICA_STORED,
     Disconnect,
     Effect,
+    ReplicaDigest,
     ReplicaGet,
     ReplicaMerged,
     ReplicaPage,
@@ -132,7 +135,12 @@ class Replica:
         except CorruptData:
             self._meters.corrupt_records += 1
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "corrupt data"))
-        if known is not None and record is not None and record[:DIGEST_BYTES] == known:
+        if known is None:
+            return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
+        digest = None if record is None else record[:DIGEST_BYTES]
+        if known == DIGEST_ONLY:
+            return Send(source, ReplicaDigest(REPLICA_DIGEST, id, digest))
+        if known == digest:
             return Send(source, ReplicaSame(REPLICA_SAME, id))
         return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
 
