@@ -6,6 +6,7 @@ async with Cluster() as cluster:
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
@@ -114,8 +115,12 @@ def _rss_anon(pid: int) -> int:
 
 
 def _free_base_port() -> int:
-    """A port from which all that `up` derives are free."""
-    for base in PORTS:
+    """A port from which all that `up` derives are free.
+
+    Processes begin to look at different ones, because a port is not taken before a node starts.
+    """
+    first = os.getpid() % len(PORTS)
+    for base in (*PORTS[first:], *PORTS[:first]):
         if all(_is_free(base + group + node) for group in PORT_GROUPS for node in range(NODES)):
             return base
     raise CannotMeasure(f"no free ports from {PORTS.start} to {PORTS.stop}")

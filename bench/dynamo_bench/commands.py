@@ -79,7 +79,7 @@ def run(
         }
         _print_json({**figures.as_json(), **asked})
     else:
-        report.show_figures(Console(), {f"{workload} × {concurrency}": figures})
+        report.show_figures(report.console(), {f"{workload} × {concurrency}": figures})
 
 
 @app.command()
@@ -114,7 +114,7 @@ def replay(
             facts |= {"lines_per_s": round(written.ops_per_s, 1), "update": written.as_json()}
         _print_json(facts)
     else:
-        console = Console()
+        console = report.console()
         if written:
             report.show_figures(console, {"update": written})
         report.show_comparison(console, comparison)
@@ -135,7 +135,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Measure a fresh cluster beside the bare yardstick, in turn; what `make bench` runs."""
-    facts, console = machine_facts(), Console(stderr=as_json)
+    facts, console = machine_facts(), report.console(stderr=as_json)
     if keys > scale.Plan().few_keys:
         plan = scale.Plan(keys=keys, value_bytes=value_bytes, seconds=seconds)
         result = _compare_sizes(plan, directory, console)
@@ -179,7 +179,7 @@ def yardstick(
     if as_json:
         _print_json({name: cell.as_json() for name, cell in figures.items()})
     else:
-        report.show_figures(Console(), figures)
+        report.show_figures(report.console(), figures)
 
 
 @app.command()
@@ -219,8 +219,10 @@ def _compare_sizes(plan: scale.Plan, directory: Path | None, console: Console) -
     """Many keys beside few."""
 
     async def measured() -> scale.Scale:
-        async with Cluster(directory) as cluster:
-            return await scale.measure_scale(cluster, loads_over, plan, steps())
+        bare = Yardstick(value_bytes=plan.value_bytes, directory=directory)
+        async with bare, Cluster(directory) as cluster:
+            await bare.fill()
+            return await scale.measure_scale(cluster, bare, loads_over, plan, steps())
 
     found = uvloop.run(measured())
     report.show_checks(console, scale.checks(found))

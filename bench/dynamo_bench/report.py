@@ -10,23 +10,36 @@ from dynamo_bench.measure import Figures
 from dynamo_bench.replay import Comparison
 from dynamo_bench.scale import Check
 
+PIPE_COLUMNS = 100
+"""Where there is no terminal whose width would count."""
 
-def show_facts(console: Console, facts: Mapping[str, object]) -> None:
+
+def console(*, stderr: bool = False) -> Console:
+    """Where tables go."""
+    made = Console(stderr=stderr, highlight=False)
+    if not made.is_terminal:
+        made.width = PIPE_COLUMNS
+    return made
+
+
+def show_facts(out: Console, facts: Mapping[str, object]) -> None:
     """The machine, the moment and what else went on."""
-    console.print(" · ".join(f"{name} {value}" for name, value in facts.items()), style="dim")
+    out.print(
+        " · ".join(f"{name} {value}" for name, value in facts.items()), style="dim", soft_wrap=True
+    )
 
 
-def show_figures(console: Console, named: Mapping[str, Figures]) -> None:
+def show_figures(out: Console, named: Mapping[str, Figures]) -> None:
     """One line per cell."""
     table = Table("cell", *_numbers("ops/s", "p50 ms", "p99 ms", "p99.9 ms"), "errors")
     for name, cell in named.items():
         errors = ", ".join(f"{kind}: {count}" for kind, count in cell.errors.items()) or "none"
         numbers = (f"{cell.ops_per_s:,.0f}", str(cell.p50_ms), str(cell.p99_ms), str(cell.p999_ms))
         table.add_row(name, *numbers, errors)
-    console.print(table)
+    out.print(table)
 
 
-def show_rows(console: Console, rows: Sequence[Row]) -> None:
+def show_rows(out: Console, rows: Sequence[Row]) -> None:
     """The ratios beside what they must be."""
     table = Table(
         "target",
@@ -48,25 +61,26 @@ def show_rows(console: Console, rows: Sequence[Row]) -> None:
             f"{sign} {target.aim}",
             row.reads if target.cell.workload == "get" else "",
         )
-    console.print(table)
+    out.print(table)
 
 
-def show_checks(console: Console, checks: Sequence[Check]) -> None:
+def show_checks(out: Console, checks: Sequence[Check]) -> None:
     """The figures of the large data set beside their bounds."""
     table = Table("figure", *_numbers("measured", "must"))
     for check in checks:
         style = "green" if check.holds else "bold red"
         table.add_row(check.name, f"[{style}]{check.figure:,.2f} {check.unit}[/]", check.bound)
-    console.print(table)
+    out.print(table)
 
 
-def show_comparison(console: Console, comparison: Comparison) -> None:
+def show_comparison(out: Console, comparison: Comparison) -> None:
     """Whether the carts are the file."""
     style = "green" if comparison.exact else "bold red"
-    console.print(
+    out.print(
         f"{comparison.carts:,} carts, {comparison.lines:,} lines read back: "
         f"[{style}]{comparison.missing} missing, {comparison.twice} twice, "
-        f"{comparison.foreign} foreign[/], {comparison.siblings} carts with siblings"
+        f"{comparison.foreign} foreign[/], {comparison.siblings} carts with siblings",
+        soft_wrap=True,
     )
 
 

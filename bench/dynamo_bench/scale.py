@@ -10,8 +10,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple
 
 from dynamo_bench.cluster import Cluster
+from dynamo_bench.compare import Side
 from dynamo_bench.load import Load, Reads
 from dynamo_bench.measure import Figures
+from dynamo_bench.targets import CellWorkload
 
 CONCURRENCY = 64
 GETS_RATIO = (0.75, 1.25)
@@ -33,6 +35,8 @@ class Plan(NamedTuple):
     value_bytes: int = 1024
     seconds: float = 10.0
     sustained_s: float = 60.0
+    settle_s: float = 3.0
+    """Rest before each measurement, so that the checkpoint of the last one is done."""
 
 
 class Rates(NamedTuple):
@@ -49,6 +53,9 @@ class Scale(NamedTuple):
     many: Rates
     reads: Reads
     """The better way to read."""
+    bare_before: Rates
+    bare_after: Rates
+    """The yardstick at either time, always over few keys: how much the machine itself drifted."""
     memory_bytes: dict[str, int]
     """The most anonymous memory seen of each node, by name."""
     start_s: float
@@ -66,23 +73,24 @@ class Check(NamedTuple):
 
 
 async def measure_scale(
-    cluster: Cluster, open_loads: OpenLoads, plan: Plan, started: Started
+    cluster: Cluster, yardstick: Side, open_loads: OpenLoads, plan: Plan, started: Started
 ) -> Scale:
-    """Fill the cluster and measure it on the way."""
+    """Fill the cluster and measure it on the way, the yardstick beside it."""
     async with open_loads(cluster.seeds, plan.few_keys, plan.value_bytes) as loads:
+        bare_before = await _rates(yardstick, plan, started, "yardstick")
         few, reads = await _few(loads, plan, started)
     async with open_loads(cluster.seeds, plan.keys, plan.value_bytes) as loads:
         load = loads[reads]
         started(f"filling {plan.keys} keys")
         await load.fill()
-        started(f"gets over {plan.keys} keys")
-        gets = await load.measure("get", concurrency=CONCURRENCY, seconds=plan.seconds)
-        started(f"puts over {plan.keys} keys for {plan.sustained_s:.0f} s")
+        bare_after = await _rates(yardstick, plan, started, "yardstick")
+        gets = await _measured(load, "get", plan, started, f"{plan.keys} keys")
+        started(f"{plan.keys} keys, puts for {plan.sustained_s:.0f} s")
         puts, memory = await _sustained_puts(cluster, load, plan)
-    started("clean stop")
+    started("clean stop and start")
     await cluster.stop()
-    started("start")
-    return Scale(few, Rates(gets, puts), reads, memory, await cluster.start())
+    start_s = await cluster.start()
+    return Scale(few, Rates(gets, puts), reads, bare_before, bare_after, memory, start_s)
 
 
 def checks(scale: Scale) -> list[Check]:
@@ -91,6 +99,10 @@ def checks(scale: Scale) -> list[Check]:
     puts = _ratio(scale.many.puts, scale.few.puts)
     low, high = GETS_RATIO
     memory = max(scale.memory_bytes.values())
+    drift = (
+        ("machine's drift: yardstick gets", scale.bare_after.gets, scale.bare_before.gets),
+        ("machine's drift: yardstick puts", scale.bare_after.puts, scale.bare_before.puts),
+    )
     return [
         Check("gets, many keys to few", gets, "×", f"{low} to {high}", low <= gets <= high),
         Check(
@@ -105,6 +117,7 @@ def checks(scale: Scale) -> list[Check]:
             *("start after a clean stop", scale.start_s, "s"),
             *(f"< {START_S_MAX:.0f}", scale.start_s < START_S_MAX),
         ),
+        *(Check(name, _ratio(after, before), "×", "", True) for name, after, before in drift),
     ]
 
 
@@ -112,26 +125,43 @@ def as_json(scale: Scale) -> dict[str, object]:
     """The shape that scripts rely on."""
     return {
         "reads": scale.reads,
-        "few": {"get": scale.few.gets.as_json(), "put": scale.few.puts.as_json()},
-        "many": {"get": scale.many.gets.as_json(), "put": scale.many.puts.as_json()},
+        "few": _rates_json(scale.few),
+        "many": _rates_json(scale.many),
+        "yardstick_before": _rates_json(scale.bare_before),
+        "yardstick_after": _rates_json(scale.bare_after),
         "rss_anon_bytes": scale.memory_bytes,
         "start_s": round(scale.start_s, 3),
         "checks": [check._asdict() for check in checks(scale)],
     }
 
 
+def _rates_json(rates: Rates) -> dict[str, object]:
+    return {"get": rates.gets.as_json(), "put": rates.puts.as_json()}
+
+
 async def _few(loads: Mapping[Reads, Load], plan: Plan, started: Started) -> tuple[Rates, Reads]:
     """The rates over few keys, and which way to read was better."""
-    started(f"filling {plan.few_keys} keys")
+    label = f"{plan.few_keys} keys"
     await next(iter(loads.values())).fill()
     gets: dict[Reads, Figures] = {}
     for reads, load in loads.items():
-        started(f"gets over {plan.few_keys} keys ({reads})")
-        gets[reads] = await load.measure("get", concurrency=CONCURRENCY, seconds=plan.seconds)
+        gets[reads] = await _measured(load, "get", plan, started, f"{label} ({reads})")
     best = max(gets, key=lambda reads: gets[reads].ops_per_s)
-    started(f"puts over {plan.few_keys} keys")
-    puts = await loads[best].measure("put", concurrency=CONCURRENCY, seconds=plan.seconds)
+    puts = await _measured(loads[best], "put", plan, started, label)
     return Rates(gets[best], puts), best
+
+
+async def _rates(side: Side, plan: Plan, started: Started, label: str) -> Rates:
+    gets = await _measured(side, "get", plan, started, label)
+    return Rates(gets, await _measured(side, "put", plan, started, label))
+
+
+async def _measured(
+    side: Side, workload: CellWorkload, plan: Plan, started: Started, label: str
+) -> Figures:
+    started(f"{label}, {workload}s")
+    await asyncio.sleep(plan.settle_s)
+    return await side.measure(workload, concurrency=CONCURRENCY, seconds=plan.seconds)
 
 
 async def _sustained_puts(

@@ -96,7 +96,7 @@ def test_every_target_names_a_cell_that_is_measured() -> None:
 
 def test_the_large_data_set_is_checked_against_its_bounds() -> None:
     few = Rates(figures(1000), figures(1000))
-    good = Scale(few, Rates(figures(1200), figures(600)), "client", {"n1": 299_000_000}, 2.9)
-    assert all(check.holds for check in checks(good))
-    bad = Scale(few, Rates(figures(700), figures(599)), "client", {"n1": 1, "n2": 300_000_000}, 3)
-    assert not any(check.holds for check in checks(bad))
+    good = Rates(figures(1200), figures(600)), "client", few, few, {"n1": 299_000_000}, 2.9
+    assert all(check.holds for check in checks(Scale(few, *good)))
+    bad = Rates(figures(700), figures(599)), "client", few, few, {"n1": 1, "n2": 300_000_000}, 3
+    assert [check.holds for check in checks(Scale(few, *bad))] == [False] * 4 + [True] * 2
