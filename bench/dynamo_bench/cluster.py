@@ -120,7 +120,8 @@ def _free_base_port() -> int:
     Processes begin to look at different ones, because a port is not taken before a node starts.
     """
     first = os.getpid() % len(PORTS)
-    for base in (*PORTS[first:], *PORTS[:first]):
+    candidates: list[int] = [*PORTS[first:], *PORTS[:first]]
+    for base in candidates:
         if all(_is_free(base + group + node) for group in PORT_GROUPS for node in range(NODES)):
             return base
     raise CannotMeasure(f"no free ports from {PORTS.start} to {PORTS.stop}")
