@@ -36,6 +36,7 @@ class Coordinated:
         "_epoch",
         "_kind",
         "_n",
+        "_needed",
         "_owners",
         "_partition",
         "_resume_ms",
@@ -55,14 +56,19 @@ class Coordinated:
         partition: PartitionId,
         n: int,
         deadline_ms: float,
+        needed: int,
         is_write: bool = False,
     ) -> None:
-        """`body`: the message's fields after its epoch, the same in every attempt."""
+        """`body`: the message's fields after its epoch, the same in every attempt.
+
+        `needed`: the quorum, for the failure that is told if nobody can be asked.
+        """
         self.id = 0
         self._router, self._calls = router, router.calls
         self.future: asyncio.Future[Any] = self._calls.future()
         self._kind, self._body = kind, body
         self._partition, self._n, self.deadline_ms = partition, n, deadline_ms
+        self._needed = needed
         self._attempts = Attempts(is_write)
         self._asked: dict[Peer, float] = {}
         self._owners = router.owners(partition, n)
@@ -210,10 +216,14 @@ class Coordinated:
             self._send(peer, now_ms)
             return
         causes = unreachable(self._owners)
-        nobody = Failure(Code.QUORUM_NOT_REACHED, "no node can be asked", 1, causes=causes)
+        code = Code.QUORUM_NOT_REACHED
+        nobody = Failure(code, "no node can be asked", self._needed, causes=causes)
         self._calls.finish(self, self._attempts.verdict(self._attempts.failure or nobody))
 
     def _expire(self) -> None:
+        if self._attempts.failure is not None and not self._attempts.pending:
+            self._calls.finish(self, self._attempts.verdict(None))
+            return
         silent = tuple((str(node), "no answer in time") for node in self._attempts.pending)
         causes = silent or unreachable(self._owners)
         late = Failure(Code.DEADLINE_EXCEEDED, "the time ran out", causes=causes)

@@ -76,7 +76,7 @@ class Operations:
             found = await self._get_from_replicas(place, quorum, deadline_ms)
             if found is not None:
                 return found
-        return await self._get_from_coordinator(place, r or 0, deadline_ms)
+        return await self._get_from_coordinator(place, quorum, deadline_ms)
 
     async def put(
         self,
@@ -88,14 +88,16 @@ class Operations:
     ) -> bytes:
         """The context after the write (payload None: delete). Raises DynamoError."""
         self._check(place, payload, context)
-        _quorum("W", w, place.table.w, place.table.n)
+        quorum = _quorum("W", w, place.table.w, place.table.n)
         ahead_ms = 0
         while True:
             now_ms = self._calls.now_ms()
             operation = self._clock.operation(now_ms, ahead_ms)
             table, key, sort_key, partition = place
             body = (table.id, key, sort_key, context, payload, operation, w or 0)
-            call = Coordinated(self._router, PUT, body, partition, table.n, deadline_ms, True)
+            call = Coordinated(
+                self._router, PUT, body, partition, table.n, deadline_ms, quorum, True
+            )
             answer = await self._calls.run(call, now_ms)
             if type(answer) is not Failure:
                 self._clock.observe(answer.stamp, now_ms)
@@ -110,7 +112,7 @@ class Operations:
     async def outcome(self, place: Place, operation: OperationId, deadline_ms: float) -> str:
         """`applied`, `not applied` or `unknown`. Raises DynamoError."""
         body = (place.table.id, place.key, place.sort_key, operation)
-        answer = await self._coordinated(ASK_OUTCOME, body, place, deadline_ms)
+        answer = await self._coordinated(ASK_OUTCOME, body, place, 1, deadline_ms)
         state: str = answer.state
         return state
 
@@ -155,14 +157,15 @@ class Operations:
     ) -> tuple[Any, bytes]:
         """What a coordinator finds."""
         body = (place.table.id, place.key, place.sort_key, r)
-        answer = await self._coordinated(GET, body, place, deadline_ms)
+        answer = await self._coordinated(GET, body, place, r, deadline_ms)
         self._clock.observe(answer.stamp, self._calls.now_ms())
         return answer.payloads, answer.context
 
     async def _coordinated(
-        self, kind: int, body: tuple[Any, ...], place: Place, deadline_ms: float
+        self, kind: int, body: tuple[Any, ...], place: Place, needed: int, deadline_ms: float
     ) -> Any:
-        call = Coordinated(self._router, kind, body, place.partition, place.table.n, deadline_ms)
+        n, partition = place.table.n, place.partition
+        call = Coordinated(self._router, kind, body, partition, n, deadline_ms, needed)
         answer = await self._calls.run(call, self._calls.now_ms())
         if type(answer) is Failure:
             raise answer.error()

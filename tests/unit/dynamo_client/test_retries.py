@@ -1,0 +1,328 @@
+"""Writes that meet lost, silent, busy and wrong nodes: one operation, and the truth about it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from fake_cluster import (
+    FakeCluster,
+    fake_cluster,
+    hang_up,
+    lost_answer,
+    noticed,
+    owners_of,
+    refuse,
+    reply,
+    silent,
+)
+
+from dynamo.errors import Code, Failure
+from dynamo.messages import ASK_CLUSTER, PUT
+from dynamo_client import (
+    Database,
+    DeadlineExceeded,
+    InvalidRequest,
+    OutcomeUnknown,
+    Overloaded,
+    QuorumNotReached,
+    TooManySiblings,
+    Unavailable,
+    calls,
+    connect,
+)
+
+CART = 1
+BUSY = Failure(Code.OVERLOADED, "busy", retry_after_ms=1)
+NO_QUORUM = Failure(Code.QUORUM_NOT_REACHED, "", 2, 1, 1, (("nx", "unreachable"),))
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "PATIENCE_MS_MIN", 10.0)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[FakeCluster]:
+    async with fake_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def db(cluster: FakeCluster) -> AsyncIterator[Database]:
+    async with connect(cluster.seeds) as db:
+        yield db
+
+
+def bodies(cluster: FakeCluster) -> set[tuple[object, ...]]:
+    """The puts that were sent, less request id, remaining time and epoch."""
+    return {message[4:] for message in cluster.requests(PUT)}
+
+
+async def test_a_lost_answer_is_asked_for_again_under_the_same_operation(
+    db: Database, cluster: FakeCluster
+) -> None:
+    first, second, _ = owners_of(cluster, CART, b"alice")
+    first.rule(PUT, lost_answer, times=1)
+    await db.table("cart").put("alice", 1)
+    assert len(first.requests(PUT)) == len(second.requests(PUT)) == 1
+    assert len(bodies(cluster)) == 1
+    assert (await db.table("cart").get("alice")).values == [1]
+
+
+async def test_a_silent_coordinator_is_passed_over(db: Database, cluster: FakeCluster) -> None:
+    first, second, _ = owners_of(cluster, CART, b"alice")
+    first.rule(PUT, silent)
+    await db.table("cart").put("alice", 1)
+    assert len(second.requests(PUT)) == 1
+    assert len(bodies(cluster)) == 1
+
+
+@pytest.mark.parametrize("code", [Code.OVERLOADED, Code.NOT_SERVING, Code.CORRUPT_DATA])
+async def test_a_node_that_cannot_is_passed_over(
+    db: Database, cluster: FakeCluster, code: Code
+) -> None:
+    first, second, _ = owners_of(cluster, CART, b"alice")
+    first.rule(PUT, refuse(Failure(code)))
+    await db.table("cart").put("alice", 1)
+    assert len(second.requests(PUT)) == 1
+    assert len(bodies(cluster)) == 1
+
+
+async def test_another_ring_is_learned_once_for_all(db: Database, cluster: FakeCluster) -> None:
+    asked = len(cluster.requests(ASK_CLUSTER))
+    for node in cluster.nodes.values():
+        node.rule(PUT, refuse(Failure(Code.WRONG_RING)), times=2)
+    cart = db.table("cart")
+    await asyncio.gather(*(cart.put(f"k{number}", number) for number in range(6)))
+    assert asked < len(cluster.requests(ASK_CLUSTER)) <= asked + 3
+
+
+async def test_busy_everywhere_is_tried_again_after_a_pause(
+    db: Database, cluster: FakeCluster
+) -> None:
+    for node in cluster.nodes.values():
+        node.rule(PUT, refuse(BUSY), times=1)
+    await db.table("cart").put("alice", 1)
+    assert len(cluster.requests(PUT)) == 4
+    assert len(bodies(cluster)) == 1
+
+
+async def test_busy_until_the_end_is_not_applied(db: Database, cluster: FakeCluster) -> None:
+    for node in cluster.nodes.values():
+        node.rule(PUT, refuse(BUSY))
+    with pytest.raises(Overloaded) as error:
+        await db.table("cart").put("alice", 1, timeout_ms=40)
+    assert error.value.outcome == "not applied"
+    assert error.value.failure.retry_after_ms == 1
+
+
+async def test_the_retry_budget_ends_retries_under_overload(
+    db: Database, cluster: FakeCluster
+) -> None:
+    for node in cluster.nodes.values():
+        node.rule(PUT, refuse(BUSY))
+    cart = db.table("cart")
+    puts = [cart.put(f"k{number}", 1, timeout_ms=100) for number in range(100)]
+    answers = await asyncio.gather(*puts, return_exceptions=True)
+    assert all(isinstance(answer, Overloaded) for answer in answers)
+    assert len(cluster.requests(PUT)) <= 100 + 100 + 10
+
+
+async def test_no_quorum_is_told_at_once_with_its_counts(
+    db: Database, cluster: FakeCluster
+) -> None:
+    for node in cluster.nodes.values():
+        node.rule(PUT, refuse(NO_QUORUM))
+    with pytest.raises(QuorumNotReached) as error:
+        await db.table("cart").put("alice", 1)
+    assert error.value.outcome == "not applied"
+    assert (error.value.failure.needed, error.value.failure.got) == (2, 1)
+    assert len(cluster.requests(PUT)) == 1
+
+
+async def test_a_coordinator_cut_off_from_nodes_that_we_reach_is_passed_over(
+    db: Database, cluster: FakeCluster
+) -> None:
+    first, second, third = owners_of(cluster, CART, b"alice")
+    causes = ((second.name, "unreachable"), (third.name, "unreachable"))
+    first.rule(PUT, refuse(NO_QUORUM._replace(causes=causes)))
+    await db.table("cart").put("alice", 1)
+    assert len(cluster.requests(PUT)) == 2
+
+
+async def test_an_unknown_fate_names_the_operation_and_can_be_asked_for(
+    db: Database, cluster: FakeCluster
+) -> None:
+    first, *others = owners_of(cluster, CART, b"alice")
+    first.rule(PUT, lost_answer)
+    for other in others:
+        other.rule(PUT, refuse(NO_QUORUM))
+    with pytest.raises(OutcomeUnknown) as error:
+        await db.table("cart").put("alice", 1)
+    assert error.value.outcome == "unknown"
+    assert error.value.failure.needed == 2
+    assert await db.outcome(error.value.operation_id) == "applied"
+
+
+async def test_a_write_that_never_arrived_is_fenced_off(db: Database, cluster: FakeCluster) -> None:
+    for node in cluster.nodes.values():
+        node.rule(PUT, silent)
+    with pytest.raises(OutcomeUnknown) as error:
+        await db.table("cart").put("alice", 1, timeout_ms=50)
+    assert error.value.failure.code is Code.DEADLINE_EXCEEDED
+    assert len(bodies(cluster)) == 1
+    assert await db.outcome(error.value.operation_id) == "not applied"
+    assert not (await db.table("cart").get("alice")).found
+
+
+async def test_a_callers_error_after_a_lost_attempt_leaves_the_fate_unknown(
+    db: Database, cluster: FakeCluster
+) -> None:
+    first, second, _ = owners_of(cluster, CART, b"alice")
+    first.rule(PUT, hang_up, times=1)
+    second.rule(PUT, refuse(Failure(Code.TOO_MANY_SIBLINGS)))
+    with pytest.raises(OutcomeUnknown):
+        await db.table("cart").put("alice", 1)
+    second.clear()
+    second.rule(PUT, refuse(Failure(Code.TOO_MANY_SIBLINGS)))
+    first.rule(PUT, refuse(Failure(Code.TOO_MANY_SIBLINGS)))
+    with pytest.raises(TooManySiblings):
+        await db.table("cart").put("alice", 1)
+
+
+async def test_a_stamp_below_the_floor_is_lifted_in_a_new_operation(
+    db: Database, cluster: FakeCluster
+) -> None:
+    first, *_ = owners_of(cluster, CART, b"alice")
+    first.rule(PUT, refuse(Failure(Code.WRITE_TOO_OLD)), times=3)
+    await db.table("cart").put("alice", 1)
+    operations = [message[9] for message in first.requests(PUT)]
+    assert len(set(operations)) == 4
+    assert operations == sorted(operations)
+
+
+async def test_too_old_after_a_lost_attempt_is_unknown(db: Database, cluster: FakeCluster) -> None:
+    first, second, _ = owners_of(cluster, CART, b"alice")
+    first.rule(PUT, hang_up, times=1)
+    second.rule(PUT, refuse(Failure(Code.WRITE_TOO_OLD)))
+    with pytest.raises(OutcomeUnknown):
+        await db.table("cart").put("alice", 1)
+    assert len(bodies(cluster)) == 1
+
+
+async def test_with_no_node_at_all_a_write_is_not_applied_at_once(cluster: FakeCluster) -> None:
+    async with connect(cluster.seeds, timeout_ms=60_000) as db:
+        await cluster.stop()
+        await noticed(db, *cluster.nodes.values())
+        with pytest.raises(QuorumNotReached, match="unreachable") as error:
+            await db.table("cart").put("alice", 1)
+        assert error.value.outcome == "not applied"
+        assert {node for node, _ in error.value.failure.causes} == set(cluster.nodes)
+        with pytest.raises(QuorumNotReached):
+            await db.table("cart").get("alice")
+
+
+async def test_one_dead_node_of_three_is_not_noticed(db: Database, cluster: FakeCluster) -> None:
+    cart = db.table("cart")
+    await asyncio.gather(*(cart.put(f"k{number}", number) for number in range(20)))
+    await cluster["n2"].stop()
+    for number in range(20):
+        item = await cart.get(f"k{number}")
+        await cart.put(f"k{number}", -number, item.context)
+        assert (await cart.get(f"k{number}")).values == [-number]
+
+
+async def test_two_dead_nodes_of_three_leave_r1_and_w1(db: Database, cluster: FakeCluster) -> None:
+    cart = db.table("cart")
+    await cluster["n2"].stop()
+    await cluster["n3"].stop()
+    await noticed(db, cluster["n2"], cluster["n3"])
+    with pytest.raises(QuorumNotReached) as error:
+        await cart.put("alice", 1)
+    assert (error.value.failure.needed, error.value.outcome) == (2, "not applied")
+    with pytest.raises(QuorumNotReached) as failed_read:
+        await cart.get("alice")
+    assert (failed_read.value.failure.needed, failed_read.value.failure.got) == (2, 1)
+    await cart.put("alice", 1, w=1)
+    assert (await cart.get("alice", r=1)).values == [1]
+
+
+async def test_a_node_that_returns_is_used_again(db: Database, cluster: FakeCluster) -> None:
+    first, *_ = owners_of(cluster, CART, b"alice")
+    await first.stop()
+    await db.table("cart").put("alice", 1)
+    await first.start()
+    while not first.requests(PUT):
+        item = await db.table("cart").get("alice")
+        await db.table("cart").put("alice", 2, item.context)
+    assert (await db.table("cart").get("alice")).values == [2]
+
+
+async def test_cancelling_a_write_leaves_nothing_behind(db: Database, cluster: FakeCluster) -> None:
+    first, *_ = owners_of(cluster, CART, b"alice")
+    first.rule(PUT, silent)
+    writing = asyncio.create_task(db.table("cart").put("alice", 1))
+    while not first.requests(PUT):
+        await asyncio.sleep(0)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert in_flight(db) == 0
+
+
+async def test_more_calls_than_slots_wait_their_turn(
+    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "OPEN_MAX", 4)
+    cart = db.table("cart")
+    await asyncio.gather(*(cart.put(f"k{number}", number) for number in range(50)))
+    found = await asyncio.gather(*(cart.get(f"k{number}") for number in range(50)))
+    assert [item.value for item in found] == list(range(50))
+    assert in_flight(db) == 0
+
+
+async def test_who_waits_for_a_slot_fails_at_its_deadline(
+    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "OPEN_MAX", 1)
+    for node in cluster.nodes.values():
+        node.rule(PUT, silent)
+    cart = db.table("cart")
+    sent = asyncio.create_task(cart.put("alice", 1, timeout_ms=60))
+    await asyncio.sleep(0)
+    with pytest.raises(DeadlineExceeded) as error:
+        await cart.put("bob", 1, timeout_ms=20)
+    assert error.value.outcome == "not applied"
+    with pytest.raises(OutcomeUnknown):
+        await sent
+
+
+async def test_closing_ends_what_is_in_flight(cluster: FakeCluster) -> None:
+    for node in cluster.nodes.values():
+        node.rule(PUT, silent)
+    async with connect(cluster.seeds) as db:
+        writing = asyncio.create_task(db.table("cart").put("alice", 1))
+        while not cluster.requests(PUT):
+            await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="closed") as error:
+        await writing
+    assert error.value.outcome == "unknown"
+
+
+async def test_a_wrong_operation_id_is_refused(db: Database) -> None:
+    with pytest.raises(InvalidRequest, match="operation id"):
+        await db.outcome("nonsense")
+
+
+async def test_a_node_that_talks_nonsense_is_cut_off(db: Database, cluster: FakeCluster) -> None:
+    first, second, _ = owners_of(cluster, CART, b"alice")
+    first.rule(PUT, reply(30, "no context"))
+    await db.table("cart").put("alice", 1)
+    assert len(second.requests(PUT)) == 1
+
+
+def in_flight(db: Database) -> int:
+    """Calls that the client still remembers."""
+    assert db._router is not None
+    assert all(peer.in_flight == 0 for peer in db._router.links.peers.values())
+    return db._router.calls.in_flight
