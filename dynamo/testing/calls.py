@@ -11,7 +11,7 @@ gone on.
 from collections.abc import Callable
 from typing import Any, Final
 
-from dynamo.messages import Message
+from dynamo.messages import Message, parse
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.network import DIALER, Connection, Messages
 from dynamo.types import NodeId
@@ -55,9 +55,9 @@ class Calls:
     def received(self, connection: Connection, messages: Messages) -> None:
         """Answers from a node."""
         for message in messages:
-            found = self._open.pop(message.id, None)
+            found = self._open.pop(message[1], None)
             if found is not None:
-                found[0](message)
+                found[0](parse(message))
 
     def lost(self, connection: Connection, reason: str) -> None:
         """A connection is gone, with everything asked on it."""

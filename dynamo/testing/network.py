@@ -6,12 +6,15 @@
 
 A connection that breaks loses an unknown last part of what each side sent, which is all that TCP
 loses. Stronger than TCP, for the sake of the machines: while a fault asks for it, a message arrives
-twice, or overtakes those before it on the same connection.
+twice, or overtakes those before it on the same connection. What arrives went through the bytes of
+the wire.
 """
 
 from collections import Counter
 from random import Random
 from typing import Any, Protocol
+
+from msgpack import packb, unpackb
 
 from dynamo.testing.world import World
 
@@ -24,7 +27,7 @@ class End(Protocol):
     """Whoever holds one end of a connection."""
 
     def received(self, connection: "Connection", messages: Messages) -> None:
-        """What one tick of the other side sent, in order."""
+        """What one tick of the other side sent, in order, as decoded arrays."""
 
     def lost(self, connection: "Connection", reason: str) -> None:
         """The connection ended; said once, and nothing arrives after it."""
@@ -113,6 +116,7 @@ class Connection:
         """
         if not self._open[side] or self._broken:
             return
+        messages = unpackb(packb(messages), use_list=False, strict_map_key=False)
         network, route, world = self._network, self._routes[side], self._network.world
         due = max(world.now + network.latency_ms(route), self._last[side])
         if route.reorder and not exactly and self._rng.random() < route.reorder:

@@ -31,6 +31,7 @@ from dynamo.messages import (
     PeerDown,
     PeerUp,
     Persisted,
+    Put,
     Received,
     Send,
     Source,
@@ -102,7 +103,7 @@ class Process:
         self._sources: dict[Connection, Source] = {}
         self._dialing: dict[NodeId, Connection] = {}
         self._clients = 0
-        self._puts: dict[tuple[Source, int], Any] = {}
+        self._puts: dict[tuple[Source, int], Put] = {}
         self._ticking = False
         self._handled = 0
 
@@ -290,7 +291,7 @@ class Process:
         if source is not None:
             for message in messages:
                 if message[0] == PUT:
-                    self._puts[source, message.id] = message
+                    self._puts[source, message[1]] = Put._make(message)
             self.feed(Received(source, messages))
         elif messages[0][0] == HELLO and connection.names[DIALER] == self.name:
             _, number, remembered = messages[0]

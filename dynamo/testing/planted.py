@@ -1,0 +1,285 @@
+"""Planted bugs: mistakes that stores of this kind have made, to show that the simulator sees them.
+
+Each is a few functions put in place of the right ones while a scenario runs. A checker that cannot
+find every one of these within 200 seeds is not worth trusting; `tests/simulation` holds it to that.
+
+    with planted(BUGS["acknowledge before fsync"]):
+        assert Scenario(seed).run().violation
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from dynamo.coordination import composing
+from dynamo.coordination.decisions import REPAIRS, TAG_MASK, AllAgree
+from dynamo.coordination.outcomes import NOT_APPLIED, Outcomes
+from dynamo.coordination.puts import Puts
+from dynamo.kernel import Kernel
+from dynamo.messages import ReplicaPut, Source
+from dynamo.repair import boot as boots
+from dynamo.repair.boot import Boot
+from dynamo.repair.rebuild import Rebuild
+from dynamo.replica.replica import Ack, Replica
+from dynamo.siblings import record as records
+from dynamo.siblings.record import Record, Seen, Value
+from dynamo.storage import checkpoint as checkpoints
+from dynamo.testing import node
+from dynamo.testing.client import Client
+from dynamo.testing.disk import SimulatedFiles
+from dynamo.testing.history import Write
+from dynamo.testing.store import Store
+
+Patch = tuple[Any, str, Callable[..., Any]]
+"""Where, which attribute, and what stands there instead."""
+
+
+class Bug(NamedTuple):
+    """One mistake, and what it would do to a user."""
+
+    story: str
+    patches: tuple[Patch, ...]
+
+
+@contextmanager
+def planted(bug: Bug) -> Iterator[None]:
+    """The mistake is in the code inside the context."""
+    right = [(place, name, getattr(place, name)) for place, name, _ in bug.patches]
+    try:
+        for place, name, wrong in bug.patches:
+            setattr(place, name, wrong)
+        yield
+    finally:
+        for place, name, function in right:
+            setattr(place, name, function)
+
+
+# durability
+
+
+def _kick_and_tell(self: Store) -> None:
+    if self._group is None and (group := self.engine.take_group()) is not None:
+        self._group = self._syncing = group
+        self.disk.world.at(self.disk.sync_ms(), self._sync, group)
+        tokens = group.tokens  # type: ignore[attr-defined]
+        self._persisted([token for token in tokens if token is not None])
+
+
+def _synced_and_told_before(self: Store, group: Any) -> None:
+    self.engine.synced(group)
+    self._group = None
+    self.kick()
+
+
+def _sync_nothing(self: SimulatedFiles, handle: int) -> None:
+    return None
+
+
+_slices = checkpoints.Checkpoint.slices
+
+
+def _position_first(self: checkpoints.Checkpoint) -> Iterator[checkpoints.Slice]:
+    def store_position() -> int:
+        generation = self._log.first_needed(self._number)
+        checkpoints.write_position(
+            self._table, checkpoints.Position(self._number, generation, self._clean)
+        )
+        return 0
+
+    yield store_position
+    yield from _slices(self)
+
+
+# who writes
+
+_boot = boots.boot
+
+
+def _epoch_stays(found: Any, mine: Any, bootstrap: bool, wall_ms: int) -> Boot:
+    made = _boot(found, mine, bootstrap, wall_ms)
+    if made.epoch == 1:
+        return made
+    return made._replace(epoch=1, unclean_epoch=min(made.unclean_epoch, 1))
+
+
+def _no_gap(found: Any, mine: Any, bootstrap: bool, wall_ms: int) -> Boot:
+    return _boot(found, mine, bootstrap, wall_ms)._replace(unclean_epoch=0)
+
+
+def _same_incarnation(found: Any, mine: Any, bootstrap: bool, wall_ms: int) -> Boot:
+    return _boot(found, mine, bootstrap, wall_ms)._replace(incarnation="000000000")
+
+
+def _nothing_missing(found: Any, mine: Any, bootstrap: bool, wall_ms: int) -> Boot:
+    return _boot(found, mine, bootstrap, wall_ms)._replace(missing=frozenset())
+
+
+_new_rebuild = Rebuild.__init__
+
+
+def _one_source(self: Rebuild, *arguments: Any) -> None:
+    _new_rebuild(self, *arguments)
+    self._sources_needed = 1
+
+
+# what travels
+
+_written = records.written
+
+
+def _bare_dot(record: Record, seen: Seen, value: Value, *rest: Any) -> Record:
+    after = _written(record, seen, value, *rest)
+    return after._replace(values=tuple(v for v in after.values if v.operation == value.operation))
+
+
+def _overwrite(self: Replica, key: Any, record: bytes, base: bytes = b"") -> tuple[bytes, bool]:
+    return record, True
+
+
+_replica_put = Replica.put
+
+
+def _repair_overwrites(self: Replica, source: Source, message: ReplicaPut) -> list[Any]:
+    if message.id & TAG_MASK != REPAIRS:
+        return _replica_put(self, source, message)
+    self._store.put(message.key, message.record, Ack(source, message.id, None, True))
+    return []
+
+
+def _put_sees_all(record: Record, seen: Seen, operation: Any) -> Seen:
+    return records.seen_by_reader(record)
+
+
+def _no_operations(one: Any, other: Any) -> dict[Any, int]:
+    return {}
+
+
+def _first_come(value: Value) -> tuple[int, bytes]:
+    return 0, b""
+
+
+_settle = Puts._settle
+
+
+def _agree_too_early(self: Puts, id: int, put: Any) -> list[Any]:
+    decisions: list[Any] = _settle(self, id, put)
+    return [*decisions, AllAgree(put.key, put.composed.data)] if put.composed.gaps else decisions
+
+
+# who is counted
+
+_acknowledge = Puts.acknowledge
+
+
+def _count_twice(self: Puts, node: Any, id: int, *rest: Any) -> list[Any]:
+    put = self._open.get(id)
+    if put is not None and node not in put.pending:
+        put.pending.append(node)
+    return _acknowledge(self, node, id, *rest)
+
+
+def _always_ready(self: Kernel, *_: Any) -> bool:
+    return True
+
+
+_ship = Outcomes._ship
+
+
+def _no_fence(self: Outcomes, id: int, inquiry: Any, record: Record, verdict: str, n: int) -> Any:
+    if verdict == NOT_APPLIED:
+        return self._close(id, verdict)
+    return _ship(self, id, inquiry, record, verdict, n)
+
+
+# the client
+
+_attempt = Client._attempt
+
+
+def _new_operation(self: Client, write: Write, *rest: Any) -> None:
+    if write.attempts:
+        self._sequence += 1
+        stamp = self._hybrid.next(self.clock.wall_ms())
+        write.operation = records.operation_id(stamp, self._session, self._sequence)
+    _attempt(self, write, *rest)
+
+
+BUGS = {
+    "acknowledge before fsync": Bug(
+        "A power loss takes acknowledged writes along.",
+        ((Store, "kick", _kick_and_tell), (Store, "_synced", _synced_and_told_before)),
+    ),
+    "sync that does not sync": Bug(
+        "The same, one floor deeper: the file's bytes were never forced out.",
+        ((SimulatedFiles, "fdatasync", _sync_nothing),),
+    ),
+    "checkpoint number before its data": Bug(
+        "A crash between the two leaves a log that is believed to be covered.",
+        ((checkpoints.Checkpoint, "slices", _position_first),),
+    ),
+    "dot reissued after a crash": Bug(
+        "A new write bears the dot of an old one, and replicas drop it as known (riak's kv679).",
+        ((node, "boot", _epoch_stays),),
+    ),
+    "no gap after an unclean start": Bug(
+        "A restarted coordinator claims to have seen what it shipped and forgot (kv679).",
+        ((node, "boot", _no_gap),),
+    ),
+    "lost disk keeps its incarnation": Bug(
+        "An empty disk issues the dots of the lost one once more.",
+        ((node, "boot", _same_incarnation), (Boot, "number", property(lambda self: 1))),
+    ),
+    "lost disk counts at once": Bug(
+        "A node with an empty disk answers reads before it has rebuilt.",
+        ((node, "boot", _nothing_missing),),
+    ),
+    "rebuilding node counts for reads": Bug(
+        "The same, in the one place that asks whether a partition counts.",
+        ((Kernel, "_ready", _always_ready), (Kernel, "_ready_for", _always_ready)),
+    ),
+    "rebuilt from one source": Bug(
+        "One co-owner need not hold what the lost disk and another had acknowledged.",
+        ((Rebuild, "__init__", _one_source),),
+    ),
+    "bare dot shipped": Bug(
+        "The history travels without the siblings that it covers: they vanish.",
+        ((composing, "written", _bare_dot),),
+    ),
+    "replica overwrites": Bug(
+        "What arrives last wins, whatever it knows.",
+        ((Replica, "joined", _overwrite),),
+    ),
+    "repair overwrites": Bug(
+        "A repair brings back the state of a moment ago.",
+        ((Replica, "put", _repair_overwrites),),
+    ),
+    "put returns a context of unseen siblings": Bug(
+        "The writer's next put replaces what it never saw.",
+        ((composing, "seen_by_writer", _put_sees_all),),
+    ),
+    "merge forgets operations": Bug(
+        "A retry is applied twice, also after its value was replaced.",
+        ((records, "_joined_operations", _no_operations),),
+    ),
+    "retry as a new operation": Bug(
+        "The same, by the client.",
+        ((Client, "_attempt", _new_operation),),
+    ),
+    "lww by arrival": Bug(
+        "Replicas keep whichever value they met first.",
+        ((records, "_lateness", _first_come),),
+    ),
+    "gaps closed too early": Bug(
+        "A gap is declared seen although a replica may hold something in it.",
+        ((Puts, "_settle", _agree_too_early),),
+    ),
+    "acknowledgement counted twice": Bug(
+        "A message that arrives twice makes a quorum of one.",
+        ((Puts, "acknowledge", _count_twice),),
+    ),
+    "not applied without a fence": Bug(
+        "A write that was still on its way appears after its author was told it never will.",
+        ((Outcomes, "_ship", _no_fence),),
+    ),
+}
+"""Every planted bug by its name."""
