@@ -99,7 +99,8 @@ def merge(one: Record, other: Record, rule: ConflictRule, window: Window) -> Rec
 
 
 def supersedes(one: Record, other: Record) -> bool:
-    """Whether `one` knows all that `other` knows: its dots and its operation ids."""
+    """Whether `one` knows all that `other` knows: its dots, its operation ids, and which of the
+    values are gone."""
     if not one.history.descends(other.history):
         return False
     operations = one.operations
@@ -115,7 +116,10 @@ def supersedes(one: Record, other: Record) -> bool:
                     break
             else:
                 return False
-    return True
+    covered = other.history.covers
+    return not any(
+        covered(value.actor, value.counter) and value not in other.values for value in one.values
+    )
 
 
 def written(
