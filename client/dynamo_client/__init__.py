@@ -7,18 +7,22 @@ async with connect("127.0.0.1:7400") as db:
 """
 
 from dynamo.errors import (
+    CorruptData,
     DeadlineExceeded,
     DynamoError,
+    IncompatiblePeer,
     InvalidContext,
     InvalidQuorum,
     InvalidRequest,
     KeyTooLarge,
     Overloaded,
+    ProtocolViolation,
     QuorumNotReached,
     TooManySiblings,
     Unavailable,
     UnknownTable,
     ValueTooLarge,
+    WrongCluster,
 )
 from dynamo_client.codecs import JSON, MSGPACK, RAW, Codec
 from dynamo_client.database import Database, connect
@@ -42,9 +46,11 @@ __all__ = [
     "CannotEncode",
     "Closed",
     "Codec",
+    "CorruptData",
     "Database",
     "DeadlineExceeded",
     "DynamoError",
+    "IncompatiblePeer",
     "InvalidContext",
     "InvalidQuorum",
     "InvalidRequest",
@@ -54,6 +60,7 @@ __all__ = [
     "NotFound",
     "OutcomeUnknown",
     "Overloaded",
+    "ProtocolViolation",
     "QuorumNotReached",
     "Siblings",
     "Table",
@@ -61,5 +68,6 @@ __all__ = [
     "Unavailable",
     "UnknownTable",
     "ValueTooLarge",
+    "WrongCluster",
     "connect",
 ]

@@ -157,7 +157,7 @@ class Calls:
                     call.answered(peer, message, now_ms)
         except (ProtocolViolation, IndexError, TypeError) as wrong:
             if peer.link is not None:
-                peer.link.close(f"protocol violation: {wrong}")
+                peer.link.abort(f"protocol violation: {wrong}")
 
     def lost(self, peer: Peer, reason: str) -> None:
         """A link is gone."""

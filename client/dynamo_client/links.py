@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Protocol
 
-from dynamo.errors import ProtocolViolation
+from dynamo.errors import ProtocolViolation, WrongCluster
 from dynamo.types import NodeId
 from dynamo.wire import Callbacks, Hello, Link, LinkLimits, LinkSet, Message
 from dynamo_client.peer import Peer
@@ -139,6 +139,10 @@ class Links:
 
     async def _dial(self, host: str, port: int) -> Peer:
         link = await self._set.dial(host, port)
+        theirs = link.their_hello
+        if theirs is not None and theirs.cluster != self.cluster:
+            mine = self.cluster.hex()
+            raise WrongCluster(f"{theirs.name} is of cluster {theirs.cluster.hex()}, not {mine}")
         if isinstance(link.tag, Peer) and link.tag.link is not None:
             return link.tag
         raise ConnectionError(link.reason or "the node hung up")
@@ -147,7 +151,8 @@ class Links:
         return self._lost.setdefault(peer.node, asyncio.Event())
 
     def _hello(self, theirs: Hello | None) -> Hello:
-        return Hello("client", f"python {os.getpid()}", self.cluster)
+        # Without the fingerprint: the node's hello tells it, and it is judged here.
+        return Hello("client", f"python {os.getpid()}", b"")
 
     def _on_open(self, link: Link, hello: Hello) -> None:
         if self.cluster and hello.cluster != self.cluster:

@@ -76,19 +76,20 @@ class ReplicaRead:
 
     def answered(self, peer: Peer, message: Message, now_ms: float) -> None:
         """A replica's record, or why it does not count."""
+        if message[0] != REPLICA_RECORD or len(message) != 3:
+            self._refused(peer, parse(message), now_ms)
+            return
+        record = message[2]
+        if record is not None and type(record) is not bytes:
+            raise ProtocolViolation("a record is not bytes")
         sent_ms = self._asked.pop(peer, None)
         if sent_ms is None:
             return
         took_ms = now_ms - sent_ms
         peer.answered(took_ms)
         self._calls.hedging.answered(took_ms)
-        if message[0] == REPLICA_RECORD and len(message) == 3:
-            record = message[2]
-            if record is None or type(record) is bytes:
-                if self._read.answer(peer.node, record):
-                    self._calls.finish(self, self._read)
-                return
-        self._refused(peer, message, now_ms)
+        if self._read.answer(peer.node, record):
+            self._calls.finish(self, self._read)
 
     def lost(self, peer: Peer, reason: str, now_ms: float) -> None:
         """A replica is gone: the next one takes its place."""
@@ -135,13 +136,14 @@ class ReplicaRead:
         peer.asked(now_ms)
         peer.link.send((REPLICA_GET, self.id, self._key, None))
 
-    def _refused(self, peer: Peer, message: Message, now_ms: float) -> None:
-        parsed = parse(message)
-        if not isinstance(parsed, ReplicaRefused):
-            raise ProtocolViolation(f"an answer of kind {message[0]} was not asked for")
-        self._read.refuse(peer.node, parsed.cause)
-        self._router.suspect_ring()
-        self.advance(now_ms)
+    def _refused(self, peer: Peer, answer: object, now_ms: float) -> None:
+        if not isinstance(answer, ReplicaRefused):
+            raise ProtocolViolation(f"{type(answer).__name__} was not asked for")
+        if self._asked.pop(peer, None) is not None:
+            peer.released()
+            self._read.refuse(peer.node, answer.cause)
+            self._router.suspect_ring()
+            self.advance(now_ms)
 
     def _hedge(self, now_ms: float) -> None:
         """One replica more: in place of a suspect one, or within the budget, once."""
