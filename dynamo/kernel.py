@@ -358,7 +358,7 @@ class Kernel:
         return self._repairs.refuse(source, id)
 
     def _page(self, source: NodeId, message: ReplicaPage, now: Instant) -> list[Any]:
-        if self._rebuild.waits_for(message.id):
+        if self._rebuild.waits_for(source, message.id):
             for key, record in message.items:
                 self._replica.absorb(key, record)
         now_ms, up = now.monotonic_ms, self._scope.peers.up

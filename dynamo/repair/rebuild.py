@@ -3,15 +3,16 @@
     per partition:  scan co-owner A page by page, merge -> scan B ... -> N-W+1 of them -> counts
 
 Every write that the lost disk had acknowledged is on W-1 other owners at least, so any N-W+1
-co-owners hold all of them between them. Until then the node takes writes (they are durable here)
-but answers no read. A co-owner that is itself rebuilding does not count as a source.
+co-owners hold all of them between them; tables of other N and W have other owners, and each must
+have its own sources. Until then the node takes writes (they are durable here) but answers no read.
+A co-owner that is itself rebuilding does not count as a source, and is asked again after a pause.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from dynamo.config import TableConfig
-from dynamo.messages import REPLICA_SCAN, Effect, ReplicaPage, ReplicaScan, Send
+from dynamo.messages import REPLICA_SCAN, Effect, ReplicaPage, ReplicaScan, Send, Source
 from dynamo.ring.ring import Ring
 from dynamo.types import ItemKey, NodeId, PartitionId
 
@@ -51,10 +52,11 @@ class Rebuild:
     ) -> None:
         self._me, self._ring = me, ring
         self._most = max((table.n for table in tables), default=1)
-        self._sources_needed = max((table.n - table.w + 1 for table in tables), default=1)
+        self._quorums = sorted({(table.n, table.w) for table in tables})
         self._next_id = next_id
         self._copied: dict[PartitionId, set[NodeId]] = {p: set() for p in sorted(missing)}
         self._scans: dict[int, _Scan] = {}
+        self._put_off: dict[tuple[PartitionId, NodeId], float] = {}
         self._retry_ms = 0.0
         self.total = len(missing)
 
@@ -80,44 +82,59 @@ class Rebuild:
         for partition in self._copied:
             if len(self._scans) >= SCANS_MAX:
                 break
-            if partition not in busy and (node := self._source(partition, up)) is not None:
+            if partition in busy:
+                continue
+            if (node := self._source(partition, up, now_ms)) is not None:
                 effects.append(self._ask(node, partition, ItemKey(b""), now_ms))
         self._retry_ms = now_ms + RETRY_MS
         return effects
 
     def page(self, node: NodeId, page: ReplicaPage, now_ms: float) -> list[Effect | Rebuilt]:
         """A page was merged: ask for the next, or count the source."""
-        scan = self._scans.pop(page.id, None)
-        if scan is None or scan.node != node or scan.partition not in self._copied:
+        if not self.waits_for(node, page.id):
             return []
+        partition = self._scans.pop(page.id).partition
         if not page.last and page.items:
-            return [self._ask(node, scan.partition, page.items[-1][0], now_ms)]
+            return [self._ask(node, partition, page.items[-1][0], now_ms)]
         if not page.whole:
+            self._put_off[partition, node] = now_ms + RETRY_MS
             return []
-        copied = self._copied[scan.partition]
-        copied.add(node)
-        if len(copied) < min(self._sources_needed, len(self._co_owners(scan.partition))):
+        self._copied[partition].add(node)
+        if not self._is_complete(partition):
             return []
-        del self._copied[scan.partition]
-        return [Rebuilt(scan.partition)]
+        del self._copied[partition]
+        return [Rebuilt(partition)]
 
-    def waits_for(self, id: int) -> bool:
-        """Whether a page with this id is expected."""
-        return id in self._scans
+    def waits_for(self, source: Source, id: int) -> bool:
+        """Whether a page with this id is expected from there."""
+        scan = self._scans.get(id)
+        return scan is not None and scan.node == source
 
     def deadline(self) -> float | None:
         """When `advance` should look again."""
         return self._retry_ms if self._copied else None
 
-    def _co_owners(self, partition: PartitionId) -> list[NodeId]:
-        owners = self._ring.preference_list(partition, self._most)
-        return [node for node in owners if node != self._me]
-
-    def _source(self, partition: PartitionId, up: set[NodeId]) -> NodeId | None:
-        """A linked co-owner that was not copied from yet."""
+    def _is_complete(self, partition: PartitionId) -> bool:
+        """Whether the sources so far hold, for every table, all that was acknowledged here."""
         copied = self._copied[partition]
-        for node in self._co_owners(partition):
-            if node in up and node not in copied:
+        for n, w in self._quorums:
+            owners = self._co_owners(partition, n)
+            needed = min(n - w + 1, len(owners))
+            if sum(node in copied for node in owners) < needed:
+                return False
+        return True
+
+    def _co_owners(self, partition: PartitionId, n: int) -> list[NodeId]:
+        """The others of a partition's first N; nobody if this node is not one of them."""
+        owners = self._ring.preference_list(partition, n)
+        return [node for node in owners if node != self._me] if self._me in owners else []
+
+    def _source(self, partition: PartitionId, up: set[NodeId], now_ms: float) -> NodeId | None:
+        """A linked co-owner that was not copied from yet."""
+        copied, put_off = self._copied[partition], self._put_off
+        for node in self._co_owners(partition, self._most):
+            due_ms = put_off.get((partition, node), now_ms)
+            if node in up and node not in copied and due_ms <= now_ms:
                 return node
         return None
 

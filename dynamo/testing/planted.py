@@ -119,7 +119,7 @@ _new_rebuild = Rebuild.__init__
 
 def _one_source(self: Rebuild, *arguments: Any) -> None:
     _new_rebuild(self, *arguments)
-    self._sources_needed = 1
+    self._quorums = [(1, 1)]
 
 
 # what travels
