@@ -92,6 +92,7 @@ def put(
         lambda db: actions.put(
             db, target, _value(value, raw_file, json_value), _seen(seen, blind), blind, w
         ),
+        is_write=True,
     )
 
 
@@ -121,7 +122,11 @@ def delete(
 ) -> None:
     """Remove what is there now."""
     target = Target(table, key, sort_key)
-    _run(context, lambda db: actions.delete(db, target, _seen(seen, blind), blind, w))
+    _run(
+        context,
+        lambda db: actions.delete(db, target, _seen(seen, blind), blind, w),
+        is_write=True,
+    )
 
 
 @app.command()
@@ -145,7 +150,11 @@ def ring(context: typer.Context) -> None:
     _run(context, actions.ring)
 
 
-def _run(context: typer.Context, act: Callable[[Database], Awaitable[Answer]]) -> None:
+def _run(
+    context: typer.Context,
+    act: Callable[[Database], Awaitable[Answer]],
+    is_write: bool = False,
+) -> None:
     """Do it, say it, exit with its status."""
     wanted: Wanted = context.obj
 
@@ -156,7 +165,7 @@ def _run(context: typer.Context, act: Callable[[Database], Awaitable[Answer]]) -
     try:
         answer = asyncio.run(connected())
     except DynamoError as error:
-        raise typer.Exit(output.failed(error, wanted.json)) from None
+        raise typer.Exit(output.failed(error, wanted.json, is_write)) from None
     if wanted.json:
         output.emit(answer.json)
     else:

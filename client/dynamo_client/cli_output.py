@@ -76,12 +76,12 @@ def context_from(text: str) -> bytes:
         raise InvalidContext("the context is not one that `dynamo` printed") from None
 
 
-def failed(error: DynamoError, json_wanted: bool) -> int:
+def failed(error: DynamoError, json_wanted: bool, is_write: bool) -> int:
     """Tell what went wrong; the exit status."""
     if json_wanted:
         emit(_as_json(error))
     else:
-        tell((), _as_lines(error))
+        tell((), _as_lines(error, is_write))
     return status_of(error)
 
 
@@ -106,7 +106,7 @@ def lenient(codec: Codec = MSGPACK) -> Codec:
     return codec._replace(decode=decode)
 
 
-def _as_lines(error: DynamoError) -> list[str]:
+def _as_lines(error: DynamoError, is_write: bool) -> list[str]:
     if isinstance(error, NoNodeAnswered):
         return [f"dynamo: {error}. {START_HINT}"]
     if isinstance(error, OutcomeUnknown):
@@ -115,7 +115,7 @@ def _as_lines(error: DynamoError) -> list[str]:
             f"operation id: {error.operation_id}",
             f"ask later: dynamo outcome {error.operation_id}",
         ]
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable) and is_write:
         return [f"not applied: {error}"]
     return [f"dynamo: {error}"]
 

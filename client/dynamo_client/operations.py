@@ -22,7 +22,7 @@ from dynamo.messages import ASK_OUTCOME, ASK_REPAIR, GET, PUT
 from dynamo.ring import partition_of, token_of
 from dynamo.siblings.codec import encode_context
 from dynamo.siblings.operation_token import encode_operation
-from dynamo.siblings.record import seen_by_reader
+from dynamo.siblings.record import seen_by_reader, siblings
 from dynamo.types import ItemKey, OperationId, PartitionId, TableId
 from dynamo_client.coordinated import Coordinated
 from dynamo_client.errors import Closed, OutcomeUnknown
@@ -149,7 +149,7 @@ class Operations:
             self._ask_repair(place, whole_key)
         seen = seen_by_reader(record)
         self._clock.observe(seen.stamp, now_ms)
-        payloads = [value.payload for value in record.values if value.payload is not None]
+        payloads = [value.payload for value in siblings(record) if value.payload is not None]
         return payloads, encode_context(table.id, seen)
 
     async def _get_from_coordinator(
