@@ -12,6 +12,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Literal, get_args
 
+from dynamo.keys import TABLE_ID_MAX
 from dynamo.limits import (
     PRESETS,
     ConfigError,
@@ -88,7 +89,7 @@ class TableConfig:
         """Raise ConfigError unless 1 <= R, W <= N and every field is legal."""
         path = f"tables.{self.name}"
         check_name(path, self.name)
-        check_integer(f"{path}.id", self.id, 1, (1 << 32) - 1)
+        check_integer(f"{path}.id", self.id, 1, TABLE_ID_MAX)
         for letter in "nrw":
             check_integer(f"{path}.{letter}", getattr(self, letter), 1)
         if self.r > self.n:

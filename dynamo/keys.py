@@ -9,6 +9,9 @@ The sort key comes last and needs no escape.
 
 from dynamo.types import ItemKey, PartitionId, TableId
 
+TABLE_ID_MAX = (1 << 32) - 2
+"""The number above it bounds the last partition's keys, so no table has it."""
+
 _END = b"\x00\x01"
 
 
@@ -46,5 +49,5 @@ def partition_bounds(partition: PartitionId) -> tuple[ItemKey, ItemKey]:
     return ItemKey(prefix), ItemKey(
         (partition + 1).to_bytes(3, "big")[-2:]
         if partition < 0xFFFF
-        else b"\xff\xff\xff\xff\xff\xff\xff"
+        else b"\xff\xff" + (TABLE_ID_MAX + 1).to_bytes(4, "big")
     )

@@ -307,6 +307,17 @@ def _holds_ids(raw: tuple[Any, ...]) -> bool:
     return all(type(id) is int for id in raw[1])
 
 
+def _holds_payloads(raw: tuple[Any, ...]) -> bool:
+    return all(type(payload) is bytes for payload in raw[2])
+
+
+def _holds_causes(raw: tuple[Any, ...]) -> bool:
+    return all(
+        type(cause) is tuple and len(cause) == 2 and type(cause[0]) is str and type(cause[1]) is str
+        for cause in raw[7]
+    )
+
+
 def _holds_items(raw: tuple[Any, ...]) -> bool:
     return all(
         type(item) is tuple
@@ -348,8 +359,8 @@ _KINDS: dict[int, _Kind] = {
     REPLICA_GET: _kind(ReplicaGet, int, bytes, _OPTIONAL, check=_holds_key),
     REPLICA_SCAN: _kind(ReplicaScan, int, int, bytes, check=lambda raw: 0 <= raw[2] < 1 << 16),
     PUT_DONE: _kind(PutDone, int, bytes, int),
-    GET_DONE: _kind(GetDone, int, tuple, bytes, int),
-    FAILED: _kind(Failed, int, int, str, int, int, int, tuple, bool, int),
+    GET_DONE: _kind(GetDone, int, tuple, bytes, int, check=_holds_payloads),
+    FAILED: _kind(Failed, int, int, str, int, int, int, tuple, bool, int, check=_holds_causes),
     OUTCOME_DONE: _kind(OutcomeDone, int, str),
     CLUSTER_IS: _kind(ClusterIs, int, tuple, tuple, tuple, dict, int),
     STATUS_IS: _kind(StatusIs, int, dict),

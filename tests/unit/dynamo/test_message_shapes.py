@@ -1,0 +1,138 @@
+"""`parse` takes every message that a type can express and refuses every other shape."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamo import messages as m
+from dynamo.errors import ProtocolViolation
+
+KEY = b"\x00\x01\x00\x00\x00\x01k\x00\x01"
+SAMPLES: list[Any] = [
+    m.Put(m.PUT, 1, 1000, 1, 1, b"k", b"", None, b"v", b"o" * 20, 0),  # type: ignore[arg-type]
+    m.Put(m.PUT, 1, 1000, 1, 1, b"k", b"", b"c", None, b"o" * 20, 2),  # type: ignore[arg-type]
+    m.Get(m.GET, 2, 0, 0, 1, b"k", b"s", 3),  # type: ignore[arg-type]
+    m.AskOutcome(m.ASK_OUTCOME, 3, 0, 0, 1, b"k", b"", b"o" * 20),  # type: ignore[arg-type]
+    m.AskRepair(m.ASK_REPAIR, KEY),  # type: ignore[arg-type]
+    m.AskCluster(m.ASK_CLUSTER, 4),
+    m.AskStatus(m.ASK_STATUS, 5),
+    m.ReplicaPut(m.REPLICA_PUT, 6, KEY, b"record", b""),  # type: ignore[arg-type]
+    m.ReplicaGet(m.REPLICA_GET, 7, KEY, None),  # type: ignore[arg-type]
+    m.ReplicaGet(m.REPLICA_GET, 7, KEY, b"digest"),  # type: ignore[arg-type]
+    m.ReplicaScan(m.REPLICA_SCAN, 8, 65535, b""),  # type: ignore[arg-type]
+    m.PutDone(m.PUT_DONE, 9, b"c", 5),  # type: ignore[arg-type]
+    m.GetDone(m.GET_DONE, 10, (b"a", b"b"), b"c", 5),  # type: ignore[arg-type]
+    m.Failed(m.FAILED, 11, 1, "why", 2, 1, 3, (("n1", "gone"),), True, 0),
+    m.OutcomeDone(m.OUTCOME_DONE, 12, "applied"),
+    m.ClusterIs(m.CLUSTER_IS, 13, (1,), (), (), {"n1": ("h", 1)}, 5),
+    m.StatusIs(m.STATUS_IS, 14, {}),
+    m.ReplicaStored(m.REPLICA_STORED, (1, 2), True),
+    m.ReplicaMerged(m.REPLICA_MERGED, 15, b"record"),
+    m.ReplicaSame(m.REPLICA_SAME, 16),
+    m.ReplicaRecord(m.REPLICA_RECORD, 17, None),
+    m.ReplicaRecord(m.REPLICA_RECORD, 17, b"record"),
+    m.ReplicaDigest(m.REPLICA_DIGEST, 17, b"digest"),
+    m.ReplicaRefused(m.REPLICA_REFUSED, 18, "rebuilding"),
+    m.ReplicaPage(m.REPLICA_PAGE, 19, ((KEY, b"record"),), True, False),  # type: ignore[arg-type]
+]
+IDS = [f"{type(sample).__name__}-{number}" for number, sample in enumerate(SAMPLES)]
+WRONG: list[Any] = [None, 1, -1, 1.5, True, "text", b"bytes", (), (1,), ("x",), {}, {"a": 1}]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=IDS)
+def test_a_message_is_parsed_as_itself(sample: Any) -> None:
+    assert m.parse(tuple(sample)) == sample
+    assert type(m.parse(tuple(sample))) is type(sample)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=IDS)
+def test_a_field_more_or_less_is_refused(sample: Any) -> None:
+    raw = tuple(sample)
+    for wrong in (raw[:-1], (*raw, 0), raw[:1], (*raw, None)):
+        refuses(wrong)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=IDS)
+def test_a_field_of_another_type_is_refused(sample: Any) -> None:
+    raw = tuple(sample)
+    allowed = {
+        tuple(map(type, other)) for other in SAMPLES if type(other) is type(sample)
+    } | optional_shapes(raw)
+    for place in range(1, len(raw)):
+        for value in WRONG:
+            changed = (*raw[:place], value, *raw[place + 1 :])
+            if tuple(map(type, changed)) not in allowed:
+                refuses(changed)
+
+
+def optional_shapes(raw: tuple[Any, ...]) -> set[tuple[type, ...]]:
+    """What fields that may be absent allow beside the samples."""
+    optional = {m.PUT: (7, 8), m.REPLICA_GET: (3,), m.REPLICA_RECORD: (2,), m.REPLICA_DIGEST: (2,)}
+    shapes = {tuple(map(type, raw))}
+    for place in optional.get(raw[0], ()):
+        for kind in (bytes, type(None)):
+            shapes |= {(*shape[:place], kind, *shape[place + 1 :]) for shape in set(shapes)}
+    return shapes
+
+
+def test_every_kind_has_a_sample_and_a_parser() -> None:
+    assert {sample[0] for sample in SAMPLES} == set(m._KINDS)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        (),
+        (0,),
+        (9, 1),
+        (999, 1),
+        ("put", 1),
+        (None,),
+        ({}, 1),
+        ((), 1),
+        (m.ASK_REPAIR, b"short"),
+        (m.REPLICA_PUT, 1, b"short", b"record", b""),
+        (m.REPLICA_GET, 1, b"", None),
+        (m.REPLICA_SCAN, 1, -1, b""),
+        (m.REPLICA_SCAN, 1, 1 << 16, b""),
+        (m.REPLICA_STORED, (1, "2"), True),
+        (m.REPLICA_STORED, (1, True), True),
+        (m.REPLICA_PAGE, 1, ((KEY,),), True, True),
+        (m.REPLICA_PAGE, 1, ((KEY, b"r", b"x"),), True, True),
+        (m.REPLICA_PAGE, 1, ((b"short", b"r"),), True, True),
+        (m.REPLICA_PAGE, 1, ((KEY, None),), True, True),
+        (m.REPLICA_PAGE, 1, (KEY,), True, True),
+        (m.GET_DONE, 1, (b"a", None), b"c", 5),
+        (m.GET_DONE, 1, ("a",), b"c", 5),
+        (m.FAILED, 1, 1, "why", 2, 1, 3, ("n1",), True, 0),
+        (m.FAILED, 1, 1, "why", 2, 1, 3, (("n1",),), True, 0),
+        (m.FAILED, 1, 1, "why", 2, 1, 3, (("n1", 5),), True, 0),
+    ],
+    ids=repr,
+)
+def test_what_types_alone_do_not_say_is_checked_too(raw: tuple[Any, ...]) -> None:
+    refuses(raw)
+
+
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.binary(), st.text()),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4).map(tuple), st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from(sorted(m._KINDS)), st.lists(anything, max_size=12))
+def test_whatever_follows_a_kind_is_parsed_or_refused(kind: int, fields: list[Any]) -> None:
+    raw = (kind, *fields)
+    with suppress(ProtocolViolation):
+        assert tuple(m.parse(raw)) == raw
+
+
+def refuses(raw: tuple[Any, ...]) -> None:
+    with pytest.raises(ProtocolViolation):
+        m.parse(raw)
