@@ -28,6 +28,7 @@ from dynamo.siblings.record import (
     operation_stamp,
     seen_by_reader,
     seen_by_writer,
+    siblings,
     written,
 )
 from dynamo.types import ItemKey, PartitionId, Stamp
@@ -143,10 +144,11 @@ def _stamp(request: Put, seen_stamp: int) -> Stamp:
 def _excess(scope: Scope, table: TableConfig, after: Record, before: Record) -> Failure | None:
     """A limit on siblings refuses the write that adds one, never a merge or a delete."""
     most = table.siblings_max or scope.limits.siblings_max
-    if len(after.values) > max(most, len(before.values)):
+    standing = len(siblings(before))
+    if len(siblings(after)) > max(most, standing):
         return Failure(
             Code.TOO_MANY_SIBLINGS,
-            f"the item has {len(before.values)} siblings, at most {most}; "
+            f"the item has {standing} siblings, at most {most}; "
             "read it, merge them, and write with the context",
         )
     return None

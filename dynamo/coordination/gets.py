@@ -23,7 +23,7 @@ from dynamo.messages import (
     failed,
 )
 from dynamo.siblings.codec import DIGEST_BYTES, encode_context
-from dynamo.siblings.record import seen_by_reader
+from dynamo.siblings.record import seen_by_reader, siblings
 from dynamo.timers import TimerWheel
 from dynamo.types import Instant, ItemKey, NodeId, Stamp, TableId
 
@@ -201,7 +201,7 @@ class Gets:
         del self._open[id]
         scope.gate.leave(get.source)
         scope.meters.get_ok.observe(now_ms - get.started_ms)
-        payloads = tuple(value.payload for value in record.values if value.payload is not None)
+        payloads = tuple(v.payload for v in siblings(record) if v.payload is not None)
         scope.meters.siblings.observe(len(payloads))
         seen = seen_by_reader(record)
         context = encode_context(TableId(get.table), seen)

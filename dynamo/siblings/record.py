@@ -10,13 +10,14 @@ al., "Dotted Version Vectors", 2010; the paper's section 4.4 with the defect of 
 removed: siblings are never more than the concurrent writes).
 
 A client's retry may give one operation several dots, by several coordinators. They are one event:
-among live values of one operation the smallest stamp stays, and if any of them was overwritten all
-are. That is why a record remembers the ids of overwritten values for a bounded window, and why
-below the `floor` a retry is answered `unknown` instead of being applied twice.
+readers are shown one of them, and if any of them was overwritten all are. The record keeps every
+dot: one that it covers and does not hold was overwritten. The ids of overwritten values are
+remembered for a bounded window; below the `floor` a retry is answered `unknown` instead of being
+applied twice.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from dynamo.history import EMPTY, Dot, History
@@ -89,13 +90,15 @@ def merge(one: Record, other: Record, rule: ConflictRule, window: Window) -> Rec
         return other
     gone = _joined_operations(one.operations, other.operations)
     survivors = _survivors(one, other)
-    live = _resolved((value for value in survivors if value.operation not in gone), rule)
-    kept = {value.operation for value in live}
     for value in (*one.values, *other.values):
-        if value.operation not in kept:
+        if value not in survivors:
             gone.setdefault(value.operation, OVERWRITTEN)
+    live = [value for value in survivors if value.operation not in gone]
+    if rule == "lww":
+        live = _latest(live, gone)
+    values = tuple(sorted(live))
     floor = max(one.floor, other.floor)
-    return _bounded(one.history.union(other.history), floor, gone, live, window)
+    return _bounded(one.history.union(other.history), floor, gone, values, window)
 
 
 def supersedes(one: Record, other: Record) -> bool:
@@ -135,23 +138,20 @@ def written(
 
     Under `lww` the latest of all stays, and that need not be the new one.
     """
-    kept, gone = [], dict(record.operations)
+    gone = dict(record.operations)
     for operation in seen.operations:
         gone[operation] = OVERWRITTEN
     for old in record.values:
-        if old.operation in gone or seen.history.covers(old.actor, old.counter):
+        if seen.history.covers(old.actor, old.counter):
             gone[old.operation] = OVERWRITTEN
-        else:
-            kept.append(old)
+    kept = [old for old in record.values if old.operation not in gone]
     if value.payload is not None or rule == "lww":
         kept.append(value)
         kept.sort()
     else:
         gone[value.operation] = OVERWRITTEN
     if rule == "lww":
-        latest = max(kept, key=_lateness)
-        gone |= {old.operation: OVERWRITTEN for old in kept if old is not latest}
-        kept = [latest]
+        kept = _latest(kept, gone)
     known = record.history
     if seen is not UNSEEN and seen.history is not known:
         known = known.union(seen.history)
@@ -186,9 +186,17 @@ def forgotten(record: Record, operation: OperationId) -> bool:
     return operation_stamp(operation) <= record.floor
 
 
+def siblings(record: Record) -> list[Value]:
+    """The live values as readers are shown them: one for each operation."""
+    values = record.values
+    if len(values) < 2:
+        return list(values)
+    return list({value.operation: value for value in reversed(values)}.values())[::-1]
+
+
 def seen_by_reader(record: Record) -> Seen:
     """What a reader of this record has seen: everything."""
-    operations = tuple(value.operation for value in record.values)
+    operations = tuple(value.operation for value in siblings(record))
     return Seen(record.history, highest_stamp(record), operations)
 
 
@@ -236,20 +244,15 @@ def _survivors(one: Record, other: Record) -> list[Value]:
     ]
 
 
-def _resolved(values: Iterable[Value], rule: ConflictRule) -> tuple[Value, ...]:
-    """One value per operation, the earliest; under `lww` the latest operation's only."""
-    earliest: dict[OperationId, Value] = {}
+def _latest(values: list[Value], gone: dict[OperationId, int]) -> list[Value]:
+    """Under `lww`: the dots of the latest operation. The others join those that are `gone`."""
+    if not values:
+        return values
+    latest = max(values, key=_lateness).operation
     for value in values:
-        mine = earliest.get(value.operation)
-        if mine is None or _age(value) < _age(mine):
-            earliest[value.operation] = value
-    if rule == "lww" and earliest:
-        return (max(earliest.values(), key=_lateness),)
-    return tuple(sorted(earliest.values()))
-
-
-def _age(value: Value) -> tuple[int, Actor, int]:
-    return value.stamp, value.actor, value.counter
+        if value.operation != latest:
+            gone[value.operation] = OVERWRITTEN
+    return [value for value in values if value.operation == latest]
 
 
 def _lateness(value: Value) -> tuple[Stamp, OperationId]:

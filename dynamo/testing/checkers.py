@@ -14,7 +14,7 @@ its successor.
 """
 
 from dynamo.siblings.codec import decode_record
-from dynamo.siblings.record import OVERWRITTEN, VOID, Record, fate, forgotten
+from dynamo.siblings.record import OVERWRITTEN, VOID, Record, fate, forgotten, siblings
 from dynamo.testing.history import KeyHistory, Read, numbers
 from dynamo.testing.store import Violation
 from dynamo.types import OperationId
@@ -82,7 +82,7 @@ def check_durable(
 
 def check_record(history: KeyHistory, read: Read, record: Record, where: str) -> int:
     """A replica's record at the end, as if it were a read."""
-    payloads = tuple(value.payload for value in record.values if value.payload is not None)
+    payloads = tuple(v.payload for v in siblings(record) if v.payload is not None)
     stamp = max((value.stamp for value in record.values), default=0)
     return check_read(history, read, payloads, stamp, where)
 

@@ -36,7 +36,7 @@ from dynamo.messages import (
 )
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.siblings.codec import encode_context
-from dynamo.siblings.record import Window, operation_id, seen_by_reader
+from dynamo.siblings.record import Window, operation_id, seen_by_reader, siblings
 from dynamo.testing.calls import LOST, UNREACHABLE, Calls
 from dynamo.testing.checkers import check_read
 from dynamo.testing.cluster import Cluster
@@ -301,7 +301,7 @@ class _ReplicaRead:
     def _reached(self) -> None:
         client, history = self._client, self._history
         record, behind = self._quorum.merged(history.rule, client._window)
-        payloads = tuple(v.payload for v in record.values if v.payload is not None)
+        payloads = tuple(v.payload for v in siblings(record) if v.payload is not None)
         seen = seen_by_reader(record)
         token = encode_context(TableId(history.table), seen)
         if behind:

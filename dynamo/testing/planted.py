@@ -7,7 +7,7 @@ find every one of these within 200 seeds is not worth trusting; `tests/simulatio
         assert Scenario(seed).run().violation
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ from dynamo.testing.disk import SimulatedFiles
 from dynamo.testing.history import Write
 from dynamo.testing.store import Store
 
-Patch = tuple[Any, str, Callable[..., Any]]
+Patch = tuple[Any, str, Any]
 """Where, which attribute, and what stands there instead."""
 
 
@@ -61,8 +61,7 @@ def _kick_and_tell(self: Store) -> None:
     if self._group is None and (group := self.engine.take_group()) is not None:
         self._group = self._syncing = group
         self.disk.world.at(self.disk.sync_ms(), self._sync, group)
-        tokens = group.tokens  # type: ignore[attr-defined]
-        self._persisted([token for token in tokens if token is not None])
+        self._persisted([token for token in group.tokens if token is not None])
 
 
 def _synced_and_told_before(self: Store, group: Any) -> None:
@@ -80,10 +79,9 @@ _slices = checkpoints.Checkpoint.slices
 
 def _position_first(self: checkpoints.Checkpoint) -> Iterator[checkpoints.Slice]:
     def store_position() -> int:
-        generation = self._log.first_needed(self._number)
-        checkpoints.write_position(
-            self._table, checkpoints.Position(self._number, generation, self._clean)
-        )
+        generation, begun = self._log.first_needed(self._number)
+        position = checkpoints.Position(self._number, generation, begun, self._clean)
+        checkpoints.write_position(self._table, position)
         return 0
 
     yield store_position

@@ -25,6 +25,7 @@ from dynamo.siblings.record import (
     operation_id,
     seen_by_reader,
     seen_by_writer,
+    siblings,
     supersedes,
     voided,
     written,
@@ -163,7 +164,7 @@ def test_merge_is_a_join(moves: list, rule: str) -> None:  # type: ignore[type-a
 def test_the_last_write_wins_whatever_clocks_and_retries_do(moves: list) -> None:  # type: ignore[type-arg]
     model = played("lww", moves)
     for at in range(REPLICAS):
-        values = [value.payload for value in model.records[at].values]
+        values = [value.payload for value in siblings(model.records[at])]
         assert values == ([model.latest(at)] if model.seen[at] else [])
 
 
@@ -188,7 +189,7 @@ def test_a_retry_under_another_dot_is_the_same_event(before: list, after: list) 
             model.records[at] = written(model.records[at], UNSEEN, value, "siblings", WINDOW)
     a, b, _ = model.records
     joined = merge(a, b, "siblings", WINDOW)
-    assert sum(value.operation == operation for value in joined.values) <= 1
+    assert sum(value.operation == operation for value in siblings(joined)) <= 1
     once = written(
         a,
         seen_by_reader(a),
