@@ -106,7 +106,11 @@ class Gets:
         return self._ask_more(id, get, now_ms)
 
     def lost(self, node: NodeId, cause: str, now_ms: float) -> list[Decision]:
-        """The link to a replica is gone."""
+        """The link to a replica is gone: it is waited for no more, and asked no more."""
+        for get in self._open.values():
+            if node in get.candidates:
+                get.candidates.remove(node)
+                get.read.causes.append((node, cause))
         waiting = [id for id, get in self._open.items() if node in get.read.pending]
         return [made for id in waiting for made in self.refuse(node, id, cause, now_ms)]
 
