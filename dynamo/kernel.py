@@ -107,7 +107,8 @@ class Kernel:
         self._mine = frozenset(ring.primaries_of(identity.node, ring.n_max))
         self._puts, self._gets, self._outcomes = Puts(scope), Gets(scope), Outcomes(scope)
         self._repairs, self._forwards = Repairs(scope), Forwards(scope)
-        self._rebuild = Rebuild(self._me, ring, config.tables, missing, Ids(0).next)
+        next_id = Ids(0, identity.first_request()).next
+        self._rebuild = Rebuild(self._me, ring, config.tables, missing, next_id)
         self._replica = Replica(store, scope.tables, scope.window, self._ready, meters)
         self._effects: list[Effect] = []
         self._handlers = self._table_of_handlers()

@@ -32,12 +32,12 @@ Decision = Effect | NeedsRepair | AllAgree
 
 
 class Ids:
-    """Request ids of one machine."""
+    """Request ids of one machine, from those of its node's start on (`Identity.first_request`)."""
 
     __slots__ = ("_last",)
 
-    def __init__(self, tag: int) -> None:
-        self._last = tag
+    def __init__(self, tag: int, first: int) -> None:
+        self._last = first + tag
 
     def next(self) -> int:
         """An id that no request of this node has had."""

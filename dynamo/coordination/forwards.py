@@ -43,7 +43,7 @@ class Forwards:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._last = 0
+        self._last = scope.identity.first_request()
         self._open: dict[int, _Forward] = {}
         self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
 

@@ -60,7 +60,7 @@ class Gets:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._ids = Ids(GETS)
+        self._ids = Ids(GETS, scope.identity.first_request())
         self._open: dict[int, _Get] = {}
         self._deadlines: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
         self._hedges: TimerWheel[int] = TimerWheel(1.0)

@@ -1,10 +1,14 @@
 """Who writes: a node's name, the life of its disk, and the dots it issues (never twice)."""
 
+from zlib import crc32
+
 from dynamo.history import Dot
 from dynamo.types import Actor, NodeId, PartitionId
 
 EPOCH_BITS = 32
 """A counter is epoch << 32 | count; the epoch rises at every start, so no dot returns."""
+
+_SLOT_MASK = (1 << 30) - 1
 
 
 class Identity:
@@ -28,11 +32,20 @@ class Identity:
         self.forgotten_up_to = unclean_epoch << EPOCH_BITS
         self._counters = [epoch << EPOCH_BITS] * partitions
 
-    def next_dot(self, partition: PartitionId) -> Dot:
-        """A dot that was never issued before."""
+    def next_dot(self, partition: PartitionId, above: int = 0) -> Dot:
+        """A dot that was never issued before.
+
+        `above`: the highest counter that the item's record has seen of this node. Only a forged
+        context can have brought one that was never issued; then this item goes on above it.
+        """
         counter = self._counters[partition] + 1
         self._counters[partition] = counter
-        return Dot(self.actor, counter)
+        return Dot(self.actor, max(counter, above + 1))
+
+    def first_request(self) -> int:
+        """Where this start's request ids begin, apart from those of all other starts: a replica
+        may acknowledge late what an earlier start had asked, over the link of this one."""
+        return (crc32(f"{self.actor} {self.epoch}".encode()) & _SLOT_MASK) << 32
 
     def issued(self, partition: PartitionId) -> int:
         """The highest counter issued so far in the partition."""

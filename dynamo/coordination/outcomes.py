@@ -70,7 +70,7 @@ class Outcomes:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._ids = Ids(OUTCOMES)
+        self._ids = Ids(OUTCOMES, scope.identity.first_request())
         self._open: dict[int, _Inquiry] = {}
         self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
 

@@ -83,7 +83,7 @@ class Puts:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._ids = Ids(PUTS)
+        self._ids = Ids(PUTS, scope.identity.first_request())
         self._open: dict[int, _Put] = {}
         self._settling: dict[int, _Put] = {}
         self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)

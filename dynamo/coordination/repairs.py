@@ -27,7 +27,7 @@ class Repairs:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._ids = Ids(REPAIRS)
+        self._ids = Ids(REPAIRS, scope.identity.first_request())
         self._waiting: dict[ItemKey, float] = {}
         self._running: dict[int, tuple[ItemKey, Read]] = {}
         self._timers: TimerWheel[int] = TimerWheel(20.0)
