@@ -36,7 +36,7 @@ from dynamo.coordination.puts import Puts
 from dynamo.coordination.repairs import Repairs
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, Failure, ProtocolViolation
-from dynamo.keys import partition_of_key, table_of_key
+from dynamo.keys import item_key_bytes_max, partition_of_key, table_of_key
 from dynamo.messages import (
     CLUSTER_IS,
     STATUS_IS,
@@ -85,6 +85,9 @@ from dynamo.replica.replica import Ack, Replica
 from dynamo.ring.ring import Ring
 from dynamo.types import Instant, NodeId, PartitionId
 
+CLIENT_MESSAGES = frozenset((Put, Get, AskOutcome, AskRepair, AskCluster, AskStatus, ReplicaGet))
+"""What a client may send; all else is for members."""
+
 
 class Kernel:
     """One node, without its clocks, threads, sockets and files."""
@@ -109,9 +112,16 @@ class Kernel:
         self._repairs, self._forwards = Repairs(scope), Forwards(scope)
         next_id = Ids(0, identity.first_request()).next
         self._rebuild = Rebuild(self._me, ring, config.tables, missing, next_id)
-        self._replica = Replica(store, scope.tables, scope.window, self._ready, meters)
+        self._replica = Replica(
+            store, scope.tables, scope.window, self._ready, meters, identity.forgetting
+        )
         self._effects: list[Effect] = []
         self._handlers = self._table_of_handlers()
+        self._client_handlers = {
+            kind: handler if kind in CLIENT_MESSAGES else self._unasked
+            for kind, handler in self._handlers.items()
+        }
+        self._item_key_bytes_max = item_key_bytes_max(config.limits)
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in what happened; answer what is to be done about it, in order."""
@@ -176,8 +186,9 @@ class Kernel:
 
     def _received(self, event: Received, now: Instant) -> None:
         """One frame: parse each message and hand it to whom it concerns."""
-        source, handlers = event.source, self._handlers
+        source, handlers = event.source, self._client_handlers
         if not isinstance(source, int):
+            handlers = self._handlers
             self._scope.peers.heard(source)
         try:
             for raw in event.messages:
@@ -202,8 +213,8 @@ class Kernel:
             ReplicaScan: self._replica_scan,
             ReplicaStored: self._stored,
             ReplicaMerged: self._merged,
-            ReplicaSame: lambda s, m, now: self._answered(s, m.id, None, True, now),
-            ReplicaRecord: lambda s, m, now: self._answered(s, m.id, m.record, False, now),
+            ReplicaSame: lambda s, m, now: self._gets.answer(s, m.id, None, True, now.monotonic_ms),
+            ReplicaRecord: lambda s, m, now: self._answered(s, m.id, m.record, now),
             ReplicaDigest: self._unasked,
             ReplicaRefused: self._refused,
             ReplicaPage: self._page,
@@ -265,7 +276,7 @@ class Kernel:
         return self._outcomes.begin(source, message, now, self._ready_for(message))
 
     def _ready_for(self, message: Get | AskOutcome) -> bool:
-        if not self._rebuild.missing():
+        if not self._rebuild.missing() or message.table not in self._scope.tables:
             return True
         return self._ready(self._scope.place(message.table, message.key, b"")[0])
 
@@ -274,6 +285,9 @@ class Kernel:
     ) -> list[Decision] | None:
         """Answer or forward what this node does not coordinate; None if it does."""
         scope = self._scope
+        if message.deadline_ms < 0:
+            late = Failure(Code.DEADLINE_EXCEEDED, "its time was over when it arrived")
+            return [Send(source, failed(message.id, late))]
         if message.epoch and message.epoch != scope.ring.epoch:
             stale = Failure(Code.WRONG_RING, f"the ring has epoch {scope.ring.epoch}")
             return [Send(source, failed(message.id, stale))]
@@ -287,6 +301,8 @@ class Kernel:
         return [*self._forwards.begin(source, message, owners, now.monotonic_ms)]
 
     def _ask_repair(self, source: Source, message: AskRepair, now: Instant) -> list[Decision]:
+        if len(message.key) > self._item_key_bytes_max:
+            return [Disconnect(source, f"no item key has {len(message.key)} bytes")]
         known = table_of_key(message.key) in self._scope.tables
         if known and partition_of_key(message.key) in self._mine:
             self._repairs.request(message.key, now.monotonic_ms)
@@ -306,13 +322,9 @@ class Kernel:
         return [Send(source, answer)]
 
     def _replica_put(self, source: Source, message: ReplicaPut, now: Instant) -> list[Effect]:
-        if isinstance(source, int):
-            return [Disconnect(source, "clients do not write records")]
         return self._replica.put(source, message)
 
     def _replica_scan(self, source: Source, message: ReplicaScan, now: Instant) -> list[Effect]:
-        if isinstance(source, int):
-            return [Disconnect(source, "clients do not scan partitions")]
         return [self._replica.scan(source, message)]
 
     def _stored(self, source: NodeId, message: ReplicaStored, now: Instant) -> list[Decision]:
@@ -336,12 +348,12 @@ class Kernel:
         return []
 
     def _answered(
-        self, node: NodeId, id: int, record: bytes | None, same: bool, now: Instant
+        self, node: NodeId, id: int, record: bytes | None, now: Instant
     ) -> list[Decision]:
         """A replica's record, for whoever asked."""
         tag = id & TAG_MASK
         if tag == GETS:
-            return self._gets.answer(node, id, record, same, now.monotonic_ms)
+            return self._gets.answer(node, id, record, False, now.monotonic_ms)
         if tag == OUTCOMES:
             return self._outcomes.answer(node, id, record)
         return self._repairs.answer(node, id, record)
@@ -369,7 +381,7 @@ class Kernel:
         return self._forwards.answer(source, message)
 
     def _unasked(self, source: Source, message: Message, now: Instant) -> list[Effect]:
-        return [Disconnect(source, f"{type(message).__name__} was not asked for")]
+        return [Disconnect(source, f"{type(message).__name__} is not for you to send here")]
 
     def _persisted(self, tokens: list[Any], now: Instant) -> None:
         """One durable log group: count own copies, acknowledge to peers."""

@@ -7,6 +7,7 @@ of (partition, table, partition key, sort key), and all items of one partition k
 The sort key comes last and needs no escape.
 """
 
+from dynamo.limits import Limits
 from dynamo.types import ItemKey, PartitionId, TableId
 
 TABLE_ID_MAX = (1 << 32) - 2
@@ -23,6 +24,11 @@ def item_key(
         partition_key = partition_key.replace(b"\x00", b"\x00\xff")
     prefix = partition << 32 | table
     return ItemKey(prefix.to_bytes(6, "big") + partition_key + _END + sort_key)
+
+
+def item_key_bytes_max(limits: Limits) -> int:
+    """No legal item has a longer key: every byte of the partition key may need an escape."""
+    return 6 + 2 * limits.key_bytes_max + len(_END) + limits.sort_key_bytes_max
 
 
 def parse_item_key(key: ItemKey) -> tuple[PartitionId, TableId, bytes, bytes]:

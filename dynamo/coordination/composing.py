@@ -31,7 +31,10 @@ from dynamo.siblings.record import (
     siblings,
     written,
 )
-from dynamo.types import ItemKey, PartitionId, Stamp
+from dynamo.types import ItemKey, OperationId, PartitionId, Stamp
+
+COUNTER_MAX = 1 << 62
+"""Of a dot: 2**30 starts of a node away."""
 
 
 class Composed(NamedTuple):
@@ -55,13 +58,21 @@ def refusal(scope: Scope, request: Put, wall_ms: int) -> Failure | None:
     most = scope.tables[request.table].value_bytes_max or scope.limits.value_bytes_max
     if size > most:
         return Failure(Code.VALUE_TOO_LARGE, f"the value has {size} bytes, at most {most}")
-    if len(request.operation) != OPERATION_BYTES:
-        return Failure(Code.INVALID_REQUEST, f"an operation id has {OPERATION_BYTES} bytes")
-    ahead = stamp_ms(operation_stamp(request.operation)) - wall_ms
-    if ahead > scope.timing.skew_ms_max:
-        return Failure(Code.INVALID_REQUEST, f"the operation's stamp is {ahead} ms ahead of here")
+    if (failure := wrong_operation(scope, request.operation, wall_ms)) is not None:
+        return failure
     if request.payload is not None and (cause := scope.store.refusal()) is not None:
         return Failure(Code.OVERLOADED, f"this node takes no writes: {cause}", retry_after_ms=100)
+    return None
+
+
+def wrong_operation(scope: Scope, operation: OperationId, wall_ms: int) -> Failure | None:
+    """Why these bytes name no operation, or None. Records remember ids, so none may be longer,
+    and one from the future would make them forget all others."""
+    if len(operation) != OPERATION_BYTES:
+        return Failure(Code.INVALID_REQUEST, f"an operation id has {OPERATION_BYTES} bytes")
+    ahead = stamp_ms(operation_stamp(operation)) - wall_ms
+    if ahead > scope.timing.skew_ms_max:
+        return Failure(Code.INVALID_REQUEST, f"the operation's stamp is {ahead} ms ahead of here")
     return None
 
 
@@ -77,7 +88,7 @@ def composed(
         return Failure(Code.INVALID_CONTEXT, str(error))
     except CorruptData as error:
         return Failure(Code.CORRUPT_DATA, str(error))
-    if seen.history.vector.get(scope.identity.actor, 0) > scope.identity.issued(partition):
+    if _is_forged(scope, partition, record, seen):
         return Failure(Code.INVALID_CONTEXT, "the context covers writes that were never made")
     state = fate(record, request.operation)
     base = b"" if data is None else data[:DIGEST_BYTES]
@@ -98,7 +109,7 @@ def _written(
 ) -> Composed | Failure:
     """The record after the write, within the limits."""
     table, identity = scope.tables[request.table], scope.identity
-    dot = identity.next_dot(partition)
+    dot = identity.next_dot(partition, record.history.vector.get(identity.actor, 0))
     stamp = _stamp(request, seen.stamp)
     value = Value(dot.actor, dot.counter, stamp, request.operation, request.payload)
     after = written(
@@ -121,6 +132,21 @@ def _composed(request: Put, record: Record, seen: Seen, data: bytes, base: bytes
     context = encode_context(request.table, seen_by_writer(record, seen, request.operation))
     gaps = max(map(len, record.history.gaps.values()), default=0)
     return Composed(data, context, highest_stamp(record), gaps, base)
+
+
+def _is_forged(scope: Scope, partition: PartitionId, record: Record, seen: Seen) -> bool:
+    """Whether a context covers what nobody can have written: dots of this node that it has not
+    issued, or counters that no node reaches. Of others' recent dots only they could tell."""
+    known, counters = record.history.vector, seen.history.vector
+    me = scope.identity.actor
+    if counters.get(me, 0) > max(scope.identity.issued(partition), known.get(me, 0)):
+        return True
+    if max(counters.values(), default=0) < COUNTER_MAX:
+        return False
+    return any(
+        counter >= COUNTER_MAX and counter > known.get(actor, 0)
+        for actor, counter in counters.items()
+    )
 
 
 def _seen(request: Put, record: Record) -> Seen:

@@ -67,7 +67,7 @@ class Forwards:
             return [Send(source, failed(request.id, full))]
         self._last = id = self._last + 1
         self._open[id] = _Forward(source, request.id, linked[0], isinstance(request, Put))
-        timeout_ms = request.deadline_ms or scope.timing.request_timeout_ms
+        timeout_ms = scope.timeout_ms(request.deadline_ms)
         self._timers.add(now_ms + timeout_ms + GRACE_MS, id)
         scope.meters.forwards += 1
         return [Send(linked[0], request._replace(id=id))]

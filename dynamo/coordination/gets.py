@@ -80,9 +80,7 @@ class Gets:
             return self._answer(id, get, now_ms)
         decisions = self._ask_more(id, get, now_ms)
         if id in self._open:
-            self._deadlines.add(
-                now_ms + (request.deadline_ms or scope.timing.request_timeout_ms), id
-            )
+            self._deadlines.add(now_ms + scope.timeout_ms(request.deadline_ms), id)
             self._hedges.add(now_ms + scope.peers.hedge_delay_ms(), id)
         return decisions
 
@@ -93,6 +91,8 @@ class Gets:
         get = self._open.get(id)
         if get is None:
             return []
+        if same and get.own is None:
+            return self.refuse(node, id, "says `same` of nothing", now_ms)
         self._scope.peers.answered(node, now_ms - get.sent_ms)
         if get.read.answer(node, get.own if same else record):
             return self._answer(id, get, now_ms)

@@ -2,7 +2,7 @@
 
 from zlib import crc32
 
-from dynamo.history import Dot
+from dynamo.history import Dot, History
 from dynamo.types import Actor, NodeId, PartitionId
 
 EPOCH_BITS = 32
@@ -46,6 +46,14 @@ class Identity:
         """Where this start's request ids begin, apart from those of all other starts: a replica
         may acknowledge late what an earlier start had asked, over the link of this one."""
         return (crc32(f"{self.actor} {self.epoch}".encode()) & _SLOT_MASK) << 32
+
+    def forgetting(self, partition: PartitionId, history: History) -> History:
+        """The history of a record that takes the place of one that was damaged here: this node's
+        dots that it does not cover are a gap under a new dot, not taken as seen."""
+        forgotten = self._counters[partition]
+        self._counters[partition] = forgotten + 1
+        counter = max(forgotten, history.vector.get(self.actor, 0)) + 1
+        return history.with_dot(self.actor, counter, forgotten)
 
     def issued(self, partition: PartitionId) -> int:
         """The highest counter issued so far in the partition."""

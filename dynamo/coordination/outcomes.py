@@ -9,6 +9,7 @@ The fence is an entry in each owner's list of operations. A write that is still 
 and is dropped, so that the answer stays true.
 """
 
+from dynamo.coordination.composing import wrong_operation
 from dynamo.coordination.decisions import OUTCOMES, TIMER_GRAIN_MS, Decision, Ids
 from dynamo.coordination.reading import Read
 from dynamo.coordination.scope import Scope
@@ -80,6 +81,7 @@ class Outcomes:
         """A client asks."""
         scope = self._scope
         failure = scope.refusal(request.table, request.key, request.sort_key, 0)
+        failure = failure or wrong_operation(scope, request.operation, now.wall_ms)
         failure = failure or scope.gate.enter(source)
         if failure is not None:
             return [Send(source, failed(request.id, failure))]
@@ -88,7 +90,7 @@ class Outcomes:
         inquiry = _Inquiry(source, request, partition, key, owners)
         id = self._ids.next()
         self._open[id] = inquiry
-        timeout_ms = request.deadline_ms or scope.timing.request_timeout_ms
+        timeout_ms = scope.timeout_ms(request.deadline_ms)
         self._timers.add(now.monotonic_ms + timeout_ms, id)
         peers = tuple(node for node in owners if node in scope.peers.up)
         for node in peers:
@@ -177,7 +179,8 @@ class Outcomes:
             return self._ship(id, inquiry, record, APPLIED, table.w)
         if forgotten(record, operation) or not read.reached:
             return self._close(id, UNKNOWN)
-        dot = scope.identity.next_dot(inquiry.partition)
+        above = record.history.vector.get(scope.identity.actor, 0)
+        dot = scope.identity.next_dot(inquiry.partition, above)
         forgotten_up_to = scope.identity.forgotten_up_to
         fence = voided(record, operation, dot.actor, dot.counter, scope.window, forgotten_up_to)
         return self._ship(id, inquiry, fence, NOT_APPLIED, len(inquiry.owners))
@@ -196,7 +199,10 @@ class Outcomes:
 
     def _was_applied(self, inquiry: _Inquiry, record: bytes) -> bool:
         """Whether, against a verdict of `not applied`, an owner had seen it overwritten."""
-        known = fate(decode_record(record), inquiry.request.operation)
+        try:
+            known = fate(decode_record(record), inquiry.request.operation)
+        except CorruptData:
+            return True  # who knows what it holds
         return inquiry.verdict == NOT_APPLIED and known in (0, OVERWRITTEN)
 
     def _close(self, id: int, state: str) -> list[Decision]:

@@ -183,7 +183,7 @@ class Puts:
         scope = self._scope
         id = self._ids.next()
         self._open[id] = put
-        timeout_ms = request.deadline_ms or scope.timing.request_timeout_ms
+        timeout_ms = scope.timeout_ms(request.deadline_ms)
         self._timers.add(now_ms + timeout_ms, id)
         data = put.composed.data
         scope.store.put(put.key, data, id)

@@ -13,6 +13,10 @@ from dynamo.ring.ring import Ring
 from dynamo.siblings.record import Window
 from dynamo.types import ItemKey, NodeId, PartitionId, TableId
 
+DEADLINE_MS_MAX = 60_000
+"""A request that asks for more time gets this much. Raising it: timers of requests long answered
+are kept for longer (about 40 bytes each); lowering it: patient callers hear of failure sooner."""
+
 
 class Scope:
     """The surroundings of one coordinator; mutable only in `peers` and `identity`."""
@@ -57,6 +61,10 @@ class Scope:
     def owners(self, partition: PartitionId, table: TableConfig) -> tuple[NodeId, ...]:
         """The preference list's first N."""
         return self.ring.preference_list(partition, table.n)
+
+    def timeout_ms(self, deadline_ms: int) -> int:
+        """How long a request may take that came with `deadline_ms` (0: the configured time)."""
+        return min(deadline_ms, DEADLINE_MS_MAX) or self.timing.request_timeout_ms
 
     def refusal(self, table: TableId, key: bytes, sort_key: bytes, quorum: int) -> Failure | None:
         """Why a request is wrong by itself, or None."""

@@ -68,9 +68,12 @@ class Replica:
         window: Window,
         ready: Callable[[PartitionId], bool],
         meters: Meters,
+        forgetting: Callable[[PartitionId, History], History],
     ) -> None:
+        """`forgetting`: a history in which this node admits that it may have forgotten its own
+        dots (dynamo.coordination.identity)."""
         self._store, self._tables, self._window = store, tables, window
-        self._ready, self._meters = ready, meters
+        self._ready, self._meters, self._forgetting = ready, meters, forgetting
 
     def put(self, source: Source, message: ReplicaPut) -> list[Effect]:
         """Merge a coordinator's record; it is acknowledged by `persisted`."""
@@ -94,15 +97,31 @@ class Replica:
 
         Raises CorruptData if the incoming bytes are no record. What is damaged here is replaced.
         """
-        mine = self.held(key)
+        try:
+            mine = self._store.get(key)
+        except CorruptData:
+            self._meters.corrupt_records += 1
+            return self._instead_of_damaged(key, record), False
         if mine is None or mine[:DIGEST_BYTES] == base or mine == record:
             return record, True
-        incoming, old = decode_record(record), decode_record(mine)
+        incoming = decode_record(record)
+        try:
+            old = decode_record(mine)
+        except CorruptData:
+            return self._instead_of_damaged(key, record), False
         if supersedes(incoming, old):
             return record, True
-        rule = self._tables[table_of_key(key)].conflict_rule
+        table = self._tables.get(table_of_key(key))
+        rule = "siblings" if table is None else table.conflict_rule
         joined = merge(old, incoming, rule, self._window)
         return (mine if joined is old else encode_record(joined)), False
+
+    def _instead_of_damaged(self, key: ItemKey, record: bytes) -> bytes:
+        """The incoming record where this node's own is damaged: it says that dots of this node
+        which it does not cover were forgotten here, for other owners may hold them."""
+        known = decode_record(record)
+        history = self._forgetting(partition_of_key(key), known.history)
+        return encode_record(known._replace(history=history))
 
     def held(self, key: ItemKey) -> bytes | None:
         """This replica's record; one that is damaged counts as missing, to be repaired."""
