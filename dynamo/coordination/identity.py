@@ -55,14 +55,6 @@ class Identity:
         counter = max(forgotten, history.vector.get(self.actor, 0)) + 1
         return history.with_dot(self.actor, counter, forgotten)
 
-    def forgetting(self, partition: PartitionId, history: History) -> History:
-        """The history of a record that takes the place of one that was damaged here: this node's
-        dots that it does not cover are a gap under a new dot, not taken as seen."""
-        forgotten = self._counters[partition]
-        self._counters[partition] = forgotten + 1
-        counter = max(forgotten, history.vector.get(self.actor, 0)) + 1
-        return history.with_dot(self.actor, counter, forgotten)
-
     def issued(self, partition: PartitionId) -> int:
         """The highest counter issued so far in the partition."""
         return self._counters[partition]

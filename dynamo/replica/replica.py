@@ -123,13 +123,6 @@ class Replica:
         history = self._forgetting(partition_of_key(key), known.history)
         return encode_record(known._replace(history=history))
 
-    def _instead_of_damaged(self, key: ItemKey, record: bytes) -> bytes:
-        """The incoming record where this node's own is damaged: it says that dots of this node
-        which it does not cover were forgotten here, for other owners may hold them."""
-        known = decode_record(record)
-        history = self._forgetting(partition_of_key(key), known.history)
-        return encode_record(known._replace(history=history))
-
     def held(self, key: ItemKey) -> bytes | None:
         """This replica's record; one that is damaged counts as missing, to be repaired."""
         try:
