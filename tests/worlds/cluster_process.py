@@ -19,10 +19,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import IO, Any
+
+from dynamo.config import builtin
+from dynamo_node.config_text import render
 
 LIFE_S = 150
 DEADLINE_S = 30.0
@@ -101,13 +105,16 @@ class Program:
 class ClusterProcess:
     """`dynamo-node up` on free ports, and a way to start single nodes again by hand."""
 
-    def __init__(self, data: Path, nodes: int = 3, *options: str) -> None:
-        """`options`: more of them for `up`, such as --no-restart."""
+    def __init__(
+        self, data: Path, nodes: int = 3, *options: str, idle_timeout_ms: int | None = None
+    ) -> None:
+        """`options`: more of them for `up`, such as --no-restart. `idle_timeout_ms`: how long a
+        node that stands still counts as alive, when a test wants to be sure of it."""
         self.data = data
         self.names = [f"n{number}" for number in range(1, nodes + 1)]
         self.ready_file = data.with_name(f"{data.name}.ready")
         self.port = 0
-        self._options = options
+        self._options, self._idle_timeout_ms = options, idle_timeout_ms
         self._up: Program | None = None
         self._by_hand: dict[str, Program] = {}
 
@@ -134,9 +141,8 @@ class ClusterProcess:
         while True:
             self.port = self.port or _free_port(len(self.names))
             self._up = Program(
-                *(*NODE_COMMAND, "up", "--nodes", str(len(self.names)), "--data", str(self.data)),
-                *("--port", str(self.port), "--ready-file", str(self.ready_file)),
-                *self._options,
+                *(*NODE_COMMAND, "up", "--data", str(self.data)),
+                *("--ready-file", str(self.ready_file), *self._wanted(), *self._options),
             )
             await until(lambda: self.facts or self.up.status is not None, "the cluster serves")
             if self.up.status is None:
@@ -230,6 +236,16 @@ class ClusterProcess:
         if name in self._by_hand:
             lines += self._by_hand[name].err
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def _wanted(self) -> tuple[str, ...]:
+        """The options that say which cluster."""
+        if self._idle_timeout_ms is None:
+            return ("--nodes", str(len(self.names)), "--port", str(self.port))
+        config = builtin(len(self.names), str(self.data), self.port)
+        timing = replace(config.timing, idle_timeout_ms=self._idle_timeout_ms)
+        file = self.data.with_name(f"{self.data.name}.yml")
+        file.write_text(render(replace(config, timing=timing)))
+        return ("--config", str(file))
 
     def _signal(self, number: signal.Signals, names: tuple[str, ...]) -> list[int]:
         pids = [self.pid(name) for name in names]
