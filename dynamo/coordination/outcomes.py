@@ -2,6 +2,7 @@
 
     read all N owners
       one has it         -> ship the join, `applied` once W hold it durably
+      one has a fence    -> ship it, `not applied` once no quorum can miss it
       all N, none has it -> fence: all N promise never to apply it, then `not applied`
       otherwise          -> `unknown`; ask again when the owners are back
 
@@ -47,6 +48,7 @@ class _Inquiry:
         "read",
         "request",
         "source",
+        "started_ms",
         "verdict",
     )
 
@@ -61,6 +63,7 @@ class _Inquiry:
         self.source, self.request, self.key, self.owners = source, request, key, owners
         self.partition = partition
         self.read = Read(len(owners))
+        self.started_ms = 0.0
         self.verdict = ""
         self.needed = 0
         self.pending: list[NodeId] = []
@@ -74,6 +77,8 @@ class Outcomes:
         self._ids = Ids(OUTCOMES, scope.identity.first_request())
         self._open: dict[int, _Inquiry] = {}
         self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
+        self._now_ms = 0.0
+        """When the present verb was called, for the meters."""
 
     def begin(
         self, source: Source, request: AskOutcome, now: Instant, ready: bool
@@ -83,11 +88,15 @@ class Outcomes:
         failure = scope.refusal(request.table, request.key, request.sort_key, 0)
         failure = failure or wrong_operation(scope, request.operation, now.wall_ms)
         failure = failure or scope.gate.enter(source)
+        self._now_ms = now.monotonic_ms
         if failure is not None:
+            scope.meters.outcome_failed.observe(0.0)
+            scope.count_refusal(failure)
             return [Send(source, failed(request.id, failure))]
         partition, key = scope.place(request.table, request.key, request.sort_key)
         owners = scope.owners(partition, scope.tables[request.table])
         inquiry = _Inquiry(source, request, partition, key, owners)
+        inquiry.started_ms = now.monotonic_ms
         id = self._ids.next()
         self._open[id] = inquiry
         timeout_ms = scope.timeout_ms(request.deadline_ms)
@@ -97,20 +106,23 @@ class Outcomes:
             inquiry.read.ask(node)
         if scope.me in owners and ready:
             inquiry.read.ask(scope.me)
-            self._read_here(inquiry)
         asked: list[Decision] = [Broadcast(peers, ReplicaGet(REPLICA_GET, id, key, None))]
         return asked + self._decided(id, inquiry)
 
-    def answer(self, node: NodeId, id: int, record: bytes | None) -> list[Decision]:
+    def answer(self, node: NodeId, id: int, record: bytes | None, now_ms: float) -> list[Decision]:
         """An owner's record."""
+        self._now_ms = now_ms
         inquiry = self._open.get(id)
         if inquiry is None or inquiry.verdict:
             return []
         inquiry.read.answer(node, record)
         return self._decided(id, inquiry)
 
-    def acknowledge(self, node: NodeId, id: int, record: bytes | None) -> list[Decision]:
+    def acknowledge(
+        self, node: NodeId, id: int, record: bytes | None, now_ms: float
+    ) -> list[Decision]:
         """An owner holds durably what was shipped; `record` if it knew more."""
+        self._now_ms = now_ms
         inquiry = self._open.get(id)
         if inquiry is None or node not in inquiry.pending:
             return []
@@ -122,8 +134,9 @@ class Outcomes:
             return self._close(id, inquiry.verdict)
         return []
 
-    def refuse(self, node: NodeId, id: int) -> list[Decision]:
+    def refuse(self, node: NodeId, id: int, now_ms: float) -> list[Decision]:
         """An owner does not answer."""
+        self._now_ms = now_ms
         inquiry = self._open.get(id)
         if inquiry is None:
             return []
@@ -136,12 +149,13 @@ class Outcomes:
                 return self._close(id, UNKNOWN)
         return []
 
-    def lost(self, node: NodeId) -> list[Decision]:
+    def lost(self, node: NodeId, now_ms: float) -> list[Decision]:
         """The link to an owner is gone."""
-        return [made for id in list(self._open) for made in self.refuse(node, id)]
+        return [made for id in list(self._open) for made in self.refuse(node, id, now_ms)]
 
     def expire(self, now_ms: float) -> list[Decision]:
         """Answer `unknown` where the time is over."""
+        self._now_ms = now_ms
         due = [id for id in self._timers.due(now_ms) if id in self._open]
         return [made for id in due for made in self._close(id, UNKNOWN)]
 
@@ -162,6 +176,9 @@ class Outcomes:
     def _decided(self, id: int, inquiry: _Inquiry) -> list[Decision]:
         """When every owner has answered or is lost: what is to be made true."""
         read = inquiry.read
+        if read.pending == [self._scope.me]:
+            # Last, because the dot of a fence is taken to have seen all that this node has issued.
+            self._read_here(inquiry)
         if read.pending:
             return []
         if not read.answers:
@@ -174,7 +191,9 @@ class Outcomes:
             return self._close(id, UNKNOWN)
         state = fate(record, operation)
         if state == VOID:
-            return self._close(id, NOT_APPLIED)
+            # An earlier fence that may not have reached all: enough that no quorum can miss it.
+            enough = table.n - min(table.r, table.w) + 1
+            return self._ship(id, inquiry, record, NOT_APPLIED, enough)
         if state is not None:
             return self._ship(id, inquiry, record, APPLIED, table.w)
         if forgotten(record, operation) or not read.reached:
@@ -208,5 +227,7 @@ class Outcomes:
     def _close(self, id: int, state: str) -> list[Decision]:
         inquiry = self._open.pop(id)
         self._scope.gate.leave(inquiry.source)
+        meters, took_ms = self._scope.meters, self._now_ms - inquiry.started_ms
+        (meters.outcome_unknown if state == UNKNOWN else meters.outcome_ok).observe(took_ms)
         done = OutcomeDone(OUTCOME_DONE, inquiry.request.id, state)
         return [Send(inquiry.source, done)]
