@@ -1,0 +1,161 @@
+"""LocalCluster as an application's tests use it: real nodes inside the calling process."""
+
+import asyncio
+import gc
+import os
+import socket
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dynamo.config import builtin
+from dynamo_client import QuorumNotReached, Table, connect
+from dynamo_node import LocalCluster
+
+
+async def fill(table: Table, count: int = 20) -> None:
+    await asyncio.gather(*(table.put(f"key {number}", number) for number in range(count)))
+
+
+async def check(table: Table, count: int = 20) -> None:
+    items = await asyncio.gather(*(table.get(f"key {number}") for number in range(count)))
+    assert [item.value for item in items] == list(range(count))
+
+
+@pytest.mark.slow
+async def test_it_serves_what_the_document_says() -> None:
+    async with LocalCluster() as cluster, connect(cluster.seeds) as db:
+        assert cluster.names == ["n1", "n2", "n3"]
+        assert len(cluster.seeds.split(",")) == 3
+        cart = db.table("cart")
+        context = await cart.put("alice", ["apples"])
+        await cart.put("alice", ["apples", "pears"], context)
+        assert (await cart.get("alice")).value == ["apples", "pears"]
+        await cart.delete("alice")
+        assert not (await cart.get("alice")).found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "path"])
+async def test_a_node_stops_and_starts_while_writes_go_on(durable: bool, tmp_path: Path) -> None:
+    path = tmp_path / "data" if durable else None
+    async with LocalCluster(path=path) as cluster, connect(cluster.seeds) as db:
+        cart = db.table("cart")
+        await fill(cart, 10)
+        for name in cluster.names:
+            await cluster.stop(name)
+            await fill(db.table("session"), 20)
+            await check(cart, 10)
+            await cluster.start(name)
+            assert cluster.node(name).is_serving()
+        await check(cart, 10)
+        await check(db.table("session"), 20)
+
+
+@pytest.mark.slow
+async def test_a_restarted_node_really_has_its_data(tmp_path: Path) -> None:
+    """Whoever started anew holds what it needs for the others to go away."""
+    async with LocalCluster(path=None) as cluster, connect(cluster.seeds) as db:
+        cart = db.table("cart")
+        await fill(cart)
+        await cluster.stop("n1")
+        await cluster.start("n1")
+        await cluster.stop("n2")
+        await check(cart)
+
+
+@pytest.mark.slow
+async def test_data_under_a_path_is_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    async with LocalCluster(path=path) as cluster, connect(cluster.seeds) as db:
+        await fill(db.table("cart"))
+    assert sorted(entry.name for entry in path.iterdir()) == ["n1", "n2", "n3"]
+    async with LocalCluster(path=path) as cluster, connect(cluster.seeds) as db:
+        await check(db.table("cart"))
+
+
+async def test_several_clusters_at_once_do_not_mix() -> None:
+    async with LocalCluster(1) as one, LocalCluster(1) as other:
+        assert one.seeds != other.seeds
+        async with connect(one.seeds) as db, connect(other.seeds) as elsewhere:
+            await db.table("cart").put("k", "here")
+            assert not (await elsewhere.table("cart").get("k")).found
+
+
+@pytest.mark.slow
+async def test_tables_of_an_own_configuration() -> None:
+    config = builtin(3)
+    strict = replace(config.tables[0], name="orders", r=3, w=3)
+    async with (
+        LocalCluster(config=replace(config, tables=(strict,))) as cluster,
+        connect(cluster.seeds) as db,
+    ):
+        orders = db.table("orders")
+        await orders.put("k", "v")
+        await cluster.stop("n3")
+        with pytest.raises(QuorumNotReached) as raised:
+            await orders.put("k", "w")
+        assert raised.value.outcome == "not applied"
+        assert raised.value.failure.needed == 3
+
+
+async def test_a_mistake_of_the_caller_is_told() -> None:
+    async with LocalCluster(1) as cluster:
+        with pytest.raises(ValueError, match="n1 is running"):
+            await cluster.start("n1")
+        with pytest.raises(KeyError):
+            await cluster.stop("n9")
+
+
+def open_sockets() -> set[str]:
+    """This process's sockets, as the system counts them."""
+    found = set()
+    for entry in os.scandir("/proc/self/fd"):
+        try:
+            target = os.readlink(entry.path)
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+def is_of_the_loop(thread: threading.Thread) -> bool:
+    """The loop's own pool, which the loop ends."""
+    return thread.name.startswith("asyncio_")
+
+
+@pytest.mark.slow
+async def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    async with LocalCluster(path=tmp_path / "warm") as cluster, connect(cluster.seeds) as db:
+        await fill(db.table("cart"))
+    gc.collect()
+    threads, sockets = set(threading.enumerate()), open_sockets()
+    tasks = asyncio.all_tasks()
+    cluster = LocalCluster(path=tmp_path / "data")
+    async with cluster, connect(cluster.seeds) as db:
+        await fill(db.table("cart"))
+        await cluster.stop("n2")
+        await cluster.start("n2")
+        assert len(open_sockets()) > len(sockets)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert asyncio.all_tasks() == tasks
+    assert {thread for thread in threading.enumerate() if not is_of_the_loop(thread)} <= threads
+    assert open_sockets() <= sockets
+    for seed in cluster.seeds.split(","):
+        host, port = seed.split(":")
+        with socket.socket() as probe:
+            assert probe.connect_ex((host, int(port))) != 0, "somebody still listens"
+
+
+async def test_a_failure_inside_stops_the_nodes_too() -> None:
+    cluster = LocalCluster(1)
+    with pytest.raises(RuntimeError, match="the application's own"):
+        async with cluster:
+            raise RuntimeError("the application's own")
+    with pytest.raises(OSError):
+        await asyncio.open_connection(*cluster.seeds.split(":"))
