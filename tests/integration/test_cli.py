@@ -1,4 +1,4 @@
-"""The `dynamo` command against a real cluster: exit statuses and JSON shapes that scripts rely on."""
+"""The `dynamo` command against a real cluster: exit statuses and JSON that scripts rely on."""
 
 import json
 from collections.abc import AsyncIterator
