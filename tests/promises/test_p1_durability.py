@@ -3,10 +3,11 @@
 (The same under power loss, torn writes and lost disks is the simulator's to show, by the thousand.)
 """
 
+import shutil
 from pathlib import Path
 
 import pytest
-from cluster_process import ClusterProcess
+from cluster_process import ClusterProcess, until
 from remembering import Remembering, serves_all
 
 from dynamo_client import connect
@@ -50,3 +51,24 @@ async def test_kill_9_without_restart_then_by_hand(tmp_path: Path) -> None:
             keys = await load.verify(db)
             await load.verify(db, r=3)
         print(f"{load.acknowledged} acknowledged writes on {keys} keys, {dict(load.failures)}")
+
+
+async def test_two_disks_lost_one_after_the_other_under_load(tmp_path: Path) -> None:
+    """W-1 disks at a time: what was acknowledged before and meanwhile is on the others."""
+    async with (
+        ClusterProcess(tmp_path / "data", 3, "--no-restart") as cluster,
+        Remembering(cluster.seeds, timeout_ms=5000) as load,
+    ):
+        for victim in ("n2", "n3"):
+            await load.progress(150)
+            (pid,) = cluster.kill(victim)
+            await until(lambda p=pid: not Path(f"/proc/{p}").exists(), "it is gone")
+            shutil.rmtree(cluster.data / victim)
+            await cluster.run_by_hand(victim)
+            await serves_all(cluster.seeds, 3)
+        await load.progress(150)
+        await load.stop()
+        assert not load.failures, dict(load.failures)
+        async with connect(cluster.seeds) as db:
+            keys = await load.verify(db)
+        print(f"{load.acknowledged} acknowledged writes on {keys} keys, two disks lost")
