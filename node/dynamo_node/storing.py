@@ -10,8 +10,7 @@ failed sync ends the process: what the disk holds is unknown from then on, a res
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,6 +18,7 @@ import structlog
 from dynamo.meters import Meters
 from dynamo.storage.files import DiskFull
 from dynamo.storage.port import Engine, WriteGroup
+from dynamo_node.worker import Worker
 
 DISK_CHECK_S = 1.0
 DISK_FULL_RETRY_S = 0.5
@@ -50,9 +50,9 @@ class StoreDriver:
         self.checkpoints = 0
         self.checkpoint_ms = 0.0
         self._began = 0.0
-        self._log_thread = ThreadPoolExecutor(1, "log")
-        self._checkpoint_thread = ThreadPoolExecutor(1, "checkpoint")
-        self._busy = False
+        self._log_thread = Worker("log")
+        self._checkpoint_thread = Worker("checkpoint")
+        self._busy = self._closing = False
         self._pause_share = SLICE_PAUSE_SHARE
         self._checkpointing: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -68,11 +68,11 @@ class StoreDriver:
         """Finish the group and the checkpoint under way; the engine is closed by its owner."""
         for timer in self._timers:
             timer.cancel()
-        self._pause_share = 0.0
+        self._pause_share, self._closing = 0.0, True
         if self._checkpointing is not None:
             await asyncio.wait([self._checkpointing])
-        await self._loop.run_in_executor(None, self._log_thread.shutdown)
-        await self._loop.run_in_executor(None, self._checkpoint_thread.shutdown)
+        await self._log_thread.close()
+        await self._checkpoint_thread.close()
 
     def kick(self) -> None:
         """There may be writes waiting: start a group unless one is under way."""
@@ -81,7 +81,7 @@ class StoreDriver:
             self._loop.call_soon(self._next_group)
 
     def _next_group(self) -> None:
-        group = self._engine.take_group()
+        group = None if self._closing else self._engine.take_group()
         if group is None:
             self._busy = False
             return
@@ -89,16 +89,9 @@ class StoreDriver:
 
     def _run(self, group: WriteGroup) -> None:
         self._began = time.perf_counter()
-        done = self._log_thread.submit(group.run)
-        done.add_done_callback(lambda done: self._back(self._group_done, group, done))
+        self._log_thread.run(group.run, partial(self._group_done, group))
 
-    def _back(self, call: Callable[..., None], *arguments: Any) -> None:
-        """From a thread to the loop; a loop that is already closed needs no news."""
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(call, *arguments)
-
-    def _group_done(self, group: WriteGroup, done: "Future[None]") -> None:
-        error = done.exception()
+    def _group_done(self, group: WriteGroup, error: BaseException | None) -> None:
         if isinstance(error, DiskFull):
             log.error("disk full", reason=str(error))
             self._timers.append(self._loop.call_later(DISK_FULL_RETRY_S, self._run, group))
@@ -124,7 +117,7 @@ class StoreDriver:
             started = time.perf_counter()
             for piece in checkpoint.slices():
                 began = time.perf_counter()
-                await self._loop.run_in_executor(self._checkpoint_thread, piece)
+                await self._slice(piece)
                 await asyncio.sleep((time.perf_counter() - began) * self._pause_share)
             self._engine.checkpointed(checkpoint)
             self.checkpoints += 1
@@ -146,13 +139,25 @@ class StoreDriver:
     def _sync_later(self) -> None:
         """Durability `interval`: sync what has gathered, every so often."""
         assert self._interval_ms is not None
-        done = self._log_thread.submit(self._engine.sync)
-        done.add_done_callback(lambda done: self._back(self._interval_synced, done))
+        self._log_thread.run(self._engine.sync, self._interval_synced)
 
-    def _interval_synced(self, done: "Future[None]") -> None:
-        if (error := done.exception()) is not None:
+    def _interval_synced(self, error: BaseException | None) -> None:
+        if error is not None:
             self._failed(error)
             return
         assert self._interval_ms is not None
         delay = self._loop.call_later(self._interval_ms / 1000, self._sync_later)
         self._timers.append(delay)
+
+    async def _slice(self, piece: Callable[[], object]) -> None:
+        """Run one slice of a checkpoint in its thread."""
+        finished: asyncio.Future[None] = self._loop.create_future()
+
+        def done(error: BaseException | None) -> None:
+            if error is None:
+                finished.set_result(None)
+            else:
+                finished.set_exception(error)
+
+        self._checkpoint_thread.run(piece, done)
+        await finished
