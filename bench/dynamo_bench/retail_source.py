@@ -139,4 +139,7 @@ def _download(url: str, target: Path) -> None:
         with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer, target.open("wb") as f:
             shutil.copyfileobj(answer, f)
     except URLError as error:
-        raise OSError(f"{url}: {error.reason}") from error
+        raise OSError(
+            f"{url}: {error.reason}; --from also takes a file fetched elsewhere: the ZIP, the XLSX "
+            f"in it, or a .csv.gz of its {ROWS} rows"
+        ) from error
