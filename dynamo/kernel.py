@@ -35,7 +35,7 @@ from dynamo.coordination.peers import Peers
 from dynamo.coordination.puts import Puts
 from dynamo.coordination.repairs import Repairs
 from dynamo.coordination.scope import Scope
-from dynamo.errors import Code, Failure, ProtocolViolation
+from dynamo.errors import Code, CorruptData, Failure, ProtocolViolation
 from dynamo.keys import item_key_bytes_max, partition_of_key, table_of_key
 from dynamo.messages import (
     CLUSTER_IS,
@@ -79,7 +79,7 @@ from dynamo.messages import (
     parse,
 )
 from dynamo.meters import Meters
-from dynamo.ports import RecordStore
+from dynamo.ports import CORRUPT, RecordStore
 from dynamo.repair.rebuild import MISSING, Rebuild, Rebuilt, encode_partitions
 from dynamo.replica.replica import Ack, Replica
 from dynamo.ring.ring import Ring
@@ -111,7 +111,11 @@ class Kernel:
         self._puts, self._gets, self._outcomes = Puts(scope), Gets(scope), Outcomes(scope)
         self._repairs, self._forwards = Repairs(scope), Forwards(scope)
         next_id = Ids(0, identity.first_request()).next
-        self._rebuild = Rebuild(self._me, ring, config.tables, missing, next_id)
+
+        def has_room() -> bool:
+            return store.refusal() is None
+
+        self._rebuild = Rebuild(self._me, ring, config.tables, missing, next_id, has_room)
         self._replica = Replica(
             store, scope.tables, scope.window, self._ready, meters, identity.forgetting
         )
@@ -209,7 +213,7 @@ class Kernel:
             AskCluster: self._ask_cluster,
             AskStatus: lambda s, m, _: [Send(s, StatusIs(STATUS_IS, m.id, self.status()))],
             ReplicaPut: self._replica_put,
-            ReplicaGet: lambda s, m, _: [self._replica.get(s, m)],
+            ReplicaGet: self._replica_get,
             ReplicaScan: self._replica_scan,
             ReplicaStored: self._stored,
             ReplicaMerged: self._merged,
@@ -248,6 +252,7 @@ class Kernel:
             elif kind is AllAgree:
                 self._replica.make_whole(decision.key, decision.record)
             elif kind is Rebuilt:
+                self._scope.meters.rebuilt_partitions += 1
                 missing = self._rebuild.missing_partitions()
                 self._scope.store.put_meta(MISSING, encode_partitions(missing))
             else:
@@ -322,7 +327,13 @@ class Kernel:
         return [Send(source, answer)]
 
     def _replica_put(self, source: Source, message: ReplicaPut, now: Instant) -> list[Effect]:
-        return self._replica.put(source, message)
+        return self._replica.put(source, message, now.monotonic_ms)
+
+    def _replica_get(self, source: Source, message: ReplicaGet, now: Instant) -> list[Effect]:
+        answer = self._replica.get(source, message)
+        if type(answer.message) is ReplicaRefused and answer.message.cause == CORRUPT:
+            self._repairs.request(message.key, now.monotonic_ms)
+        return [answer]
 
     def _replica_scan(self, source: Source, message: ReplicaScan, now: Instant) -> list[Effect]:
         return [self._replica.scan(source, message)]
@@ -344,7 +355,7 @@ class Kernel:
         if tag == PUTS:
             return self._puts.acknowledge(node, id, now.monotonic_ms, record is None, whole)
         if tag == OUTCOMES:
-            return self._outcomes.acknowledge(node, id, record)
+            return self._outcomes.acknowledge(node, id, record, now.monotonic_ms)
         return []
 
     def _answered(
@@ -355,7 +366,7 @@ class Kernel:
         if tag == GETS:
             return self._gets.answer(node, id, record, False, now.monotonic_ms)
         if tag == OUTCOMES:
-            return self._outcomes.answer(node, id, record)
+            return self._outcomes.answer(node, id, record, now.monotonic_ms)
         return self._repairs.answer(node, id, record)
 
     def _refused(self, source: NodeId, message: ReplicaRefused, now: Instant) -> list[Decision]:
@@ -366,14 +377,17 @@ class Kernel:
         if tag == GETS:
             return self._gets.refuse(source, id, message.cause, now.monotonic_ms)
         if tag == OUTCOMES:
-            return self._outcomes.refuse(source, id)
+            return self._outcomes.refuse(source, id, now.monotonic_ms)
         assert tag == REPAIRS, "an unknown machine"
         return self._repairs.refuse(source, id)
 
     def _page(self, source: NodeId, message: ReplicaPage, now: Instant) -> list[Any]:
         if self._rebuild.waits_for(source, message.id):
-            for key, record in message.items:
-                self._replica.absorb(key, record)
+            try:
+                for key, record in message.items:
+                    self._replica.absorb(key, record)
+            except CorruptData as error:
+                return [Disconnect(source, str(error))]
         now_ms, up = now.monotonic_ms, self._scope.peers.up
         return self._rebuild.page(source, message, now_ms) + self._rebuild.advance(up, now_ms)
 
@@ -391,7 +405,7 @@ class Kernel:
                 self._perform(self._puts.acknowledge(self._me, token, now.monotonic_ms), now)
             elif token is not None:
                 acks.append(token)
-        self._perform(self._replica.persisted(acks), now)
+        self._perform(self._replica.persisted(acks, now.monotonic_ms), now)
 
     def _lost(self, node: NodeId, reason: str, now: Instant) -> None:
         """A peer's link is gone."""
@@ -399,7 +413,7 @@ class Kernel:
         self._scope.peers.lost(node)
         self._perform(self._puts.lost(node, reason, now_ms), now)
         self._perform(self._gets.lost(node, reason, now_ms), now)
-        self._perform(self._outcomes.lost(node), now)
+        self._perform(self._outcomes.lost(node, now_ms), now)
         self._perform(self._repairs.lost(node), now)
         self._perform(self._forwards.lost(node), now)
 

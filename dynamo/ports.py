@@ -9,6 +9,14 @@ from typing import Protocol
 
 from dynamo.types import ItemKey
 
+MEMORY_FULL = "memory full"
+"""A store's refusal of everything, deletes as well: only a checkpoint makes room."""
+DISK_FULL = "disk full"
+"""A store's refusal of what needs more room; there is a reserve for deletes."""
+
+CORRUPT = "corrupt data"
+"""Why a replica whose record is damaged refuses; its node repairs it from the others."""
+
 
 class RecordStore(Protocol):
     """Records by item key, as the core sees them."""
@@ -26,4 +34,4 @@ class RecordStore(Protocol):
         """At most `limit` records with after < key < until, in key order."""
 
     def refusal(self) -> str | None:
-        """Why no client write is accepted now (`memory full`, `disk full`), or None."""
+        """Why no write that can be refused is accepted now (MEMORY_FULL, DISK_FULL), or None."""

@@ -7,6 +7,7 @@ from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, CorruptData, Failure, InvalidContext
 from dynamo.hlc import stamp_ms
 from dynamo.messages import Put
+from dynamo.ports import MEMORY_FULL
 from dynamo.siblings.codec import (
     DIGEST_BYTES,
     decode_context,
@@ -60,7 +61,8 @@ def refusal(scope: Scope, request: Put, wall_ms: int) -> Failure | None:
         return Failure(Code.VALUE_TOO_LARGE, f"the value has {size} bytes, at most {most}")
     if (failure := wrong_operation(scope, request.operation, wall_ms)) is not None:
         return failure
-    if request.payload is not None and (cause := scope.store.refusal()) is not None:
+    cause = scope.store.refusal()
+    if cause == MEMORY_FULL or (cause is not None and request.payload is not None):
         return Failure(Code.OVERLOADED, f"this node takes no writes: {cause}", retry_after_ms=100)
     return None
 

@@ -64,6 +64,7 @@ class Forwards:
         most = scope.config.node(scope.me).limits.forwards_max
         if len(self._open) >= most:
             full = Failure(Code.OVERLOADED, f"{most} requests are being forwarded")
+            scope.count_refusal(full)
             return [Send(source, failed(request.id, full))]
         self._last = id = self._last + 1
         self._open[id] = _Forward(source, request.id, linked[0], isinstance(request, Put))

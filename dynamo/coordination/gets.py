@@ -8,7 +8,13 @@ A replica that is rebuilding the partition never counts towards R. Failure is de
 no replica is left that could complete the quorum.
 """
 
-from dynamo.coordination.decisions import GETS, TIMER_GRAIN_MS, Decision, Ids, NeedsRepair
+from dynamo.coordination.decisions import (
+    GETS,
+    TIMER_GRAIN_MS,
+    Decision,
+    Ids,
+    NeedsRepair,
+)
 from dynamo.coordination.reading import Read
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, CorruptData, Failure
@@ -22,6 +28,7 @@ from dynamo.messages import (
     Source,
     failed,
 )
+from dynamo.ports import CORRUPT
 from dynamo.siblings.codec import DIGEST_BYTES, encode_context
 from dynamo.siblings.record import seen_by_reader, siblings
 from dynamo.timers import TimerWheel
@@ -33,6 +40,7 @@ class _Get:
 
     __slots__ = (
         "candidates",
+        "damaged",
         "hedged",
         "key",
         "own",
@@ -52,7 +60,7 @@ class _Get:
         self.sent_ms = now_ms
         self.own: bytes | None = None
         self.candidates: list[NodeId] = []
-        self.hedged = False
+        self.hedged = self.damaged = False
 
 
 class Gets:
@@ -72,6 +80,7 @@ class Gets:
         failure = failure or scope.gate.enter(source)
         if failure is not None:
             scope.meters.get_failed.observe(0.0)
+            scope.count_refusal(failure)
             return [Send(source, failed(request.id, failure))]
         scope.peers.earn()
         id = self._ids.next()
@@ -163,7 +172,9 @@ class Gets:
         try:
             get.own = scope.store.get(get.key)
         except CorruptData:
-            get.read.refuse(scope.me, "corrupt data")
+            scope.meters.corrupt_records += 1
+            get.read.refuse(scope.me, CORRUPT)
+            get.damaged = True
             return
         get.read.answer(scope.me, get.own)
 
@@ -210,7 +221,7 @@ class Gets:
         seen = seen_by_reader(record)
         context = encode_context(TableId(get.table), seen)
         done = GetDone(GET_DONE, get.request_id, payloads, context, Stamp(seen.stamp))
-        if behind:
+        if behind or get.damaged:
             return [Send(get.source, done), NeedsRepair(get.key)]
         return [Send(get.source, done)]
 

@@ -94,7 +94,11 @@ class Puts:
         begun = failure or self._begun(source, request, now)
         if isinstance(begun, Failure):
             self._scope.meters.put_failed.observe(0.0)
-            return [Send(source, failed(request.id, begun))]
+            self._scope.count_refusal(begun)
+            answer = Send(source, failed(request.id, begun))
+            if begun.code is not Code.CORRUPT_DATA:
+                return [answer]
+            return [answer, NeedsRepair(self._scope.place(*request[4:7])[1])]
         return self._ship(begun, request, now.monotonic_ms)
 
     def acknowledge(

@@ -66,6 +66,13 @@ class Scope:
         """How long a request may take that came with `deadline_ms` (0: the configured time)."""
         return min(deadline_ms, DEADLINE_MS_MAX) or self.timing.request_timeout_ms
 
+    def count_refusal(self, failure: Failure) -> None:
+        """Note a refusal at a bound in its own meter."""
+        if failure.code is Code.OVERLOADED:
+            self.meters.overloaded += 1
+        elif failure.code is Code.TOO_MANY_SIBLINGS:
+            self.meters.too_many_siblings += 1
+
     def refusal(self, table: TableId, key: bytes, sort_key: bytes, quorum: int) -> Failure | None:
         """Why a request is wrong by itself, or None."""
         config = self.tables.get(table)

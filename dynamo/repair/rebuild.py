@@ -49,11 +49,13 @@ class Rebuild:
         tables: tuple[TableConfig, ...],
         missing: frozenset[PartitionId],
         next_id: Callable[[], int],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`has_room`: whether the store takes more; copying waits while it does not."""
         self._me, self._ring = me, ring
         self._most = max((table.n for table in tables), default=1)
         self._quorums = sorted({(table.n, table.w) for table in tables})
-        self._next_id = next_id
+        self._next_id, self._has_room = next_id, has_room
         self._copied: dict[PartitionId, set[NodeId]] = {p: set() for p in sorted(missing)}
         self._scans: dict[int, _Scan] = {}
         self._put_off: dict[tuple[PartitionId, NodeId], float] = {}
@@ -80,7 +82,7 @@ class Rebuild:
         effects: list[Effect | Rebuilt] = []
         busy = {scan.partition for scan in self._scans.values()}
         for partition in self._copied:
-            if len(self._scans) >= SCANS_MAX:
+            if len(self._scans) >= SCANS_MAX or not self._has_room():
                 break
             if partition in busy:
                 continue
@@ -94,9 +96,9 @@ class Rebuild:
         if not self.waits_for(node, page.id):
             return []
         partition = self._scans.pop(page.id).partition
-        if not page.last and page.items:
+        if not page.last and page.items and self._has_room():
             return [self._ask(node, partition, page.items[-1][0], now_ms)]
-        if not page.whole:
+        if not page.whole or not page.last:
             self._put_off[partition, node] = now_ms + RETRY_MS
             return []
         self._copied[partition].add(node)

@@ -40,7 +40,7 @@ from dynamo.messages import (
     Source,
 )
 from dynamo.meters import Meters
-from dynamo.ports import RecordStore
+from dynamo.ports import CORRUPT, DISK_FULL, RecordStore
 from dynamo.siblings.codec import DIGEST_BYTES, decode_record, encode_record, verified
 from dynamo.siblings.record import Window, merge, supersedes
 from dynamo.types import ItemKey, PartitionId, TableId
@@ -56,6 +56,7 @@ class Ack(NamedTuple):
     id: int
     merged: bytes | None
     whole: bool
+    asked_ms: float = 0.0
 
 
 class Replica:
@@ -75,20 +76,28 @@ class Replica:
         self._store, self._tables, self._window = store, tables, window
         self._ready, self._meters, self._forgetting = ready, meters, forgetting
 
-    def put(self, source: Source, message: ReplicaPut) -> list[Effect]:
-        """Merge a coordinator's record; it is acknowledged by `persisted`."""
+    def put(self, source: Source, message: ReplicaPut, now_ms: float = 0.0) -> list[Effect]:
+        """Merge a coordinator's record; it is acknowledged by `persisted`. A full store refuses,
+        so that memory has a bound here too; but not a delete while the disk's reserve lasts."""
         _, id, key, record, base = message
         if not verified(record):
             return [Disconnect(source, "a record's digest does not fit its bytes")]
         if table_of_key(key) not in self._tables:
-            return [Send(source, ReplicaRefused(REPLICA_REFUSED, id, "unknown table"))]
+            return self._refused(source, id, "unknown table")
         try:
+            cause = self._store.refusal()
+            if cause is not None and (cause != DISK_FULL or not _is_delete(record)):
+                return self._refused(source, id, cause)
             data, alike = self.joined(key, record, base)
         except CorruptData as error:
             return [Disconnect(source, str(error))]
         whole = self._ready(partition_of_key(key))
-        self._store.put(key, data, Ack(source, id, None if alike else data, whole))
+        self._store.put(key, data, Ack(source, id, None if alike else data, whole, now_ms))
         return []
+
+    def _refused(self, source: Source, id: int, cause: str) -> list[Effect]:
+        self._meters.replica_put_failed.count_instant()
+        return [Send(source, ReplicaRefused(REPLICA_REFUSED, id, cause))]
 
     def joined(self, key: ItemKey, record: bytes, base: bytes = b"") -> tuple[bytes, bool]:
         """What this replica holds after merging `record`, and whether that is `record` itself.
@@ -132,10 +141,13 @@ class Replica:
             return None
 
     def absorb(self, key: ItemKey, record: bytes) -> None:
-        """Merge a record that repair or rebuilding brought, if it says anything new."""
+        """Merge a record that rebuilding brought, if it says anything new. Raises CorruptData."""
+        if not verified(record):
+            raise CorruptData("a record's digest does not fit its bytes")
         data, _ = self.joined(key, record)
         if data != self.held(key):
             self._store.put(key, data, None)
+            self._meters.rebuilt_records += 1
 
     def make_whole(self, key: ItemKey, record: bytes) -> None:
         """Close the gaps of a record that all owners hold alike, if it is still the newest."""
@@ -144,16 +156,19 @@ class Replica:
             whole: History = old.history.whole()
             self._store.put(key, encode_record(old._replace(history=whole)), None)
 
-    def get(self, source: Source, message: ReplicaGet) -> Effect:
+    def get(self, source: Source, message: ReplicaGet) -> Send:
         """This replica's record, or word that it is the one already known."""
         _, id, key, known = message
-        if len(key) < 6 or not self._ready(partition_of_key(key)):
+        if not self._ready(partition_of_key(key)):
+            self._meters.replica_get_failed.count_instant()
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "rebuilding or not an owner"))
         try:
             record = self._store.get(key)
         except CorruptData:
             self._meters.corrupt_records += 1
-            return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "corrupt data"))
+            self._meters.replica_get_failed.count_instant()
+            return Send(source, ReplicaRefused(REPLICA_REFUSED, id, CORRUPT))
+        self._meters.replica_get_ok.count_instant()
         if known is None:
             return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
         digest = None if record is None else record[:DIGEST_BYTES]
@@ -179,11 +194,13 @@ class Replica:
         page = ReplicaPage(REPLICA_PAGE, message.id, tuple(items), last, whole)
         return Send(source, page)
 
-    def persisted(self, acks: list[Ack]) -> list[Effect]:
+    def persisted(self, acks: list[Ack], now_ms: float = 0.0) -> list[Effect]:
         """Acknowledge a durable group: one message per coordinator for all that is alike."""
+        observe = self._meters.replica_put_ok.observe
         effects: list[Effect] = []
         alike: dict[tuple[Source, bool], list[int]] = {}
-        for source, id, merged, whole in acks:
+        for source, id, merged, whole, asked_ms in acks:
+            observe(now_ms - asked_ms)
             if merged is None:
                 alike.setdefault((source, whole), []).append(id)
             else:
@@ -191,3 +208,8 @@ class Replica:
         for (source, whole), ids in alike.items():
             effects.append(Send(source, ReplicaStored(REPLICA_STORED, tuple(ids), whole)))
         return effects
+
+
+def _is_delete(record: bytes) -> bool:
+    """Whether no live value is in it. Raises CorruptData."""
+    return all(value.payload is None for value in decode_record(record).values)

@@ -17,6 +17,7 @@ from heapq import merge
 from zlib import crc32
 
 from dynamo.errors import CorruptData
+from dynamo.ports import DISK_FULL, MEMORY_FULL
 from dynamo.storage.checkpoint import (
     Checkpoint,
     Position,
@@ -155,9 +156,9 @@ class LogEngine:
     def refusal(self) -> str | None:
         """Why no client write is accepted now (`memory full`, `disk full`), or None."""
         if self._active.bytes + self._frozen.bytes >= self._options.memory_bytes_max:
-            return "memory full"
+            return MEMORY_FULL
         if self._disk_low or self._log.disk_full:
-            return "disk full"
+            return DISK_FULL
         return None
 
     def check_disk(self) -> None:
@@ -300,6 +301,8 @@ class LogEngine:
         self, key: bytes | str, record: bytes | None, size: int, token: Hashable | None
     ) -> None:
         self._active.put(key, record)
+        if self.damaged_keys:
+            self.damaged_keys.pop(key, None)  # type: ignore[arg-type]
         self._waiting[key] = record
         self._tokens.append(token)
         self._waiting_bytes += size

@@ -7,6 +7,7 @@ at every stop; the handshake carries the durability `memory`.
 from collections.abc import Hashable
 from itertools import islice
 
+from dynamo.ports import MEMORY_FULL
 from dynamo.storage.key_index import KeyIndex
 from dynamo.storage.port import EngineFigures, EngineOptions, RunningCheckpoint, WriteGroup
 from dynamo.storage.recent_writes import ENTRY_BYTES
@@ -82,7 +83,7 @@ class MemoryEngine:
 
     def refusal(self) -> str | None:
         """`memory full` at the bound."""
-        return "memory full" if self._bytes >= self._bytes_max > 0 else None
+        return MEMORY_FULL if self._bytes >= self._bytes_max > 0 else None
 
     def check_disk(self) -> None:
         """There is none."""

@@ -137,9 +137,9 @@ def _overwrite(self: Replica, key: Any, record: bytes, base: bytes = b"") -> tup
 _replica_put = Replica.put
 
 
-def _repair_overwrites(self: Replica, source: Source, message: ReplicaPut) -> list[Any]:
+def _repair_overwrites(self: Replica, source: Source, message: ReplicaPut, *rest: Any) -> list[Any]:
     if message.id & TAG_MASK != REPAIRS:
-        return _replica_put(self, source, message)
+        return _replica_put(self, source, message, *rest)
     self._store.put(message.key, message.record, Ack(source, message.id, None, True))
     return []
 
