@@ -17,6 +17,8 @@ from dynamo.types import ItemKey, NodeId, TableId
 
 QUESTIONS_MAX = 3
 """How often an unknown write is asked about before it counts as unanswerable."""
+READS_MAX = 3
+"""How often a last read is tried: the client may first find that its connection had broken."""
 CONTEXT_BYTES_MAX = 2048
 REPAIR_MS = 400.0
 
@@ -75,10 +77,17 @@ class Finale:
 
     def _reading(self, history: KeyHistory, r: int, node: NodeId | None) -> Step:
         def step(then: Next) -> None:
+            patience = READS_MAX
+
             def answered(context: object) -> None:
-                if context is None:
+                nonlocal patience
+                patience -= 1
+                if context is not None:
+                    then()
+                elif patience:
+                    self._client.read(history, answered, r, node)
+                else:
                     raise Violation(f"a healed cluster does not answer a read of {history.name}")
-                then()
 
             self._client.read(history, answered, r, node)
 

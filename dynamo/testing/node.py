@@ -13,8 +13,6 @@ handshake; who it is (dynamo.repair.boot) is durable before it says a word.
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgpack
-
 from dynamo.config import ClusterConfig
 from dynamo.coordination.identity import Identity
 from dynamo.errors import StorageFailed
@@ -39,6 +37,7 @@ from dynamo.messages import (
 )
 from dynamo.meters import Meters
 from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
+from dynamo.repair.lives import Lives, decode_lives, encode_lives, met
 from dynamo.repair.rebuild import MISSING
 from dynamo.ring.ring import Ring
 from dynamo.siblings.codec import decode_record
@@ -52,8 +51,9 @@ TICK_MS = 5.0
 VALIDATE_EVERY = 50
 """Invariants cost what they cost: they are asserted at every so many-th event."""
 HELLO = 1
-"""Kind of the first message from an acceptor: (HELLO, boot, boot remembered of the dialer)."""
-BOOTS = "boots"
+"""Kind of the first message from an acceptor: (HELLO, incarnation, boot, is the dialer's disk an
+old copy)."""
+LIVES = "boots"
 
 
 class Watcher(Protocol):
@@ -249,21 +249,28 @@ class Process:
         if other is not None and self.alive and self.boot is not None:
             connection = self.around.network.connect((self.name, peer), (self, other))
             self._dialing[peer] = connection
-            other.greet(connection, self.name, self.boot.number)
+            other.greet(connection, self.name, self.boot)
 
-    def greet(self, connection: Connection, name: NodeId, number: int) -> None:
+    def greet(self, connection: Connection, name: NodeId, theirs: Boot) -> None:
         """A peer says hello: answer with this node's own, and open the link."""
         assert self.boot is not None, "only a started node accepts"
-        answer = (HELLO, self.boot.number, self._boots().get(name, 0))
+        known = self._lives().get(name)
+        old = known is not None and known.shows_old_copy(theirs.incarnation, theirs.number)
+        answer = (HELLO, self.boot.incarnation, self.boot.number, old)
         connection.send(ACCEPTOR, (answer,), exactly=True)
-        self._peer_opened(connection, ACCEPTOR, name, number)
+        self._peer_opened(connection, ACCEPTOR, name, theirs.incarnation, theirs.number)
 
-    def _peer_opened(self, connection: Connection, side: int, name: NodeId, number: int) -> None:
+    def _peer_opened(
+        self, connection: Connection, side: int, name: NodeId, incarnation: str, number: int
+    ) -> None:
         """A peer takes the place of its older link, unless its disk is an old copy."""
-        if self._boots().get(name, 0) > number:
+        lives = self._lives()
+        known = met(lives.get(name), incarnation, number)
+        if known is None:
             connection.close(side, f"this disk of {name} is older than one met before")
             return
-        self._remember(name, number)
+        if known != lives.get(name):
+            self.store.engine.put_meta(LIVES, encode_lives({**lives, name: known}))
         older = self._links.get(name)
         if older is not None:
             del self._sources[older[0]]
@@ -277,14 +284,8 @@ class Process:
         self._links[source] = (connection, side)
         self._sources[connection] = source
 
-    def _boots(self) -> dict[str, int]:
-        stored = self.store.engine.get_meta(BOOTS)
-        return msgpack.unpackb(stored) if stored else {}
-
-    def _remember(self, name: NodeId, number: int) -> None:
-        boots = self._boots()
-        if boots.get(name, 0) < number:
-            self.store.engine.put_meta(BOOTS, msgpack.packb({**boots, name: number}))
+    def _lives(self) -> dict[str, Lives]:
+        return decode_lives(self.store.engine.get_meta(LIVES))
 
     def _received(self, connection: Connection, messages: Messages) -> None:
         source = self._sources.get(connection)
@@ -294,16 +295,18 @@ class Process:
                     self._puts[source, message[1]] = Put._make(message)
             self.feed(Received(source, messages))
         elif messages[0][0] == HELLO and connection.names[DIALER] == self.name:
-            _, number, remembered = messages[0]
-            self._hello_answered(connection, number, remembered)
+            _, incarnation, number, old = messages[0]
+            self._hello_answered(connection, incarnation, number, old)
 
-    def _hello_answered(self, connection: Connection, number: int, remembered: int) -> None:
-        assert self.boot is not None, "only a started node dials"
-        if remembered > self.boot.number:
+    def _hello_answered(
+        self, connection: Connection, incarnation: str, number: int, old: bool
+    ) -> None:
+        if old:
             self.store.engine.put_meta(ROLLED_BACK, b"1")
             self.drain()
             return
-        self._peer_opened(connection, DIALER, NodeId(connection.names[ACCEPTOR]), number)
+        peer = NodeId(connection.names[ACCEPTOR])
+        self._peer_opened(connection, DIALER, peer, incarnation, number)
 
     def _lost(self, connection: Connection, reason: str) -> None:
         source = self._sources.pop(connection, None)

@@ -50,8 +50,8 @@ class Hello(NamedTuple):
     durability: Durability = ""
     """Promises P1, P5 and P7 hold among `fsync` nodes only. Empty for a client."""
     boot_remembered: int | None = None
-    """The highest boot of the other side that this side ever saw: if it is above the other's own
-    number, the other's disk was set back, and it must rebuild."""
+    """A number above the other side's boot if its disk was set back as this side remembers it: then
+    the other must rebuild."""
 
 
 class Refusal(NamedTuple):

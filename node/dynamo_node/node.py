@@ -89,7 +89,9 @@ class Node:
             incarnation=self._boot.incarnation,
             boot=self._boot.number,
             durability=self.config.node(self.me).durability,
-            boot_remembered=None if theirs is None else self._boots.of(theirs.name),
+            boot_remembered=None
+            if theirs is None
+            else self._boots.above(theirs.name, theirs.incarnation, theirs.boot),
         )
 
     def opened(self, link: Link, hello: Hello) -> None:
@@ -216,10 +218,9 @@ class Node:
             self.engine.put_meta(ROLLED_BACK, b"1", None)
             self.fail(RolledBack(f"{node} remembers a later start of {self.me} than this disk"))
             return
-        if (known := self._boots.of(node)) is not None and known > hello.boot:
+        if not self._boots.remember(node, hello.incarnation, hello.boot):
             link.close(f"this disk of {node} is older than one that {self.me} has met")
             return
-        self._boots.remember(node, hello.boot)
         older = self._links.get(node)
         link.tag = node
         self._links[node] = link
