@@ -60,6 +60,11 @@ OPTIONS = EngineOptions(segment_bytes=64 << 10, log_bytes_max=48 << 10, disk_res
 SMALL_RING = 16
 
 
+def small(nodes: int) -> ClusterConfig:
+    """The built-in tables on a ring that is quickly planned."""
+    return replace(builtin(nodes), partitions=SMALL_RING, timing=PRESETS["test"])
+
+
 class Machine:
     """What outlives a process, and the process."""
 
@@ -78,8 +83,7 @@ class KernelCluster:
     """n1, n2, … and one client."""
 
     def __init__(self, nodes: int = 3, config: ClusterConfig | None = None) -> None:
-        small = replace(builtin(nodes), partitions=SMALL_RING, timing=PRESETS["test"])
-        self.config = config or small
+        self.config = config or small(nodes)
         members = tuple(Member(node.name, node.host, "", 1.0) for node in self.config.nodes)
         most = max(table.n for table in self.config.tables)
         self.ring: Ring = plan(members, self.config.partitions, most).ring
@@ -90,6 +94,8 @@ class KernelCluster:
         """(from, to) whose messages wait."""
         self.sent: Counter[str] = Counter()
         """Messages between nodes, by kind."""
+        self.rounds = 0
+        """Deliveries one after the other: the hops on the longest path."""
         self.answers: dict[int, Any] = {}
         self._ids = count(1)
         for name in self.machines:
@@ -318,6 +324,7 @@ class KernelCluster:
     def _deliver(self) -> bool:
         moved = False
         waiting, self.wires = self.wires, []
+        self.rounds += bool(waiting)
         for number, (source, to, message) in enumerate(waiting):
             if (str(source), str(to)) in self.held:
                 self.wires.append(waiting[number])
