@@ -36,7 +36,7 @@ kernel: $(INSTALLED)
 	$(BIN)/python -m dynamo_bench.kernel
 
 data: $(INSTALLED)
-	$(BIN)/python -m dynamo_bench.retail_source
+	$(BIN)/dynamo-bench data
 
 protos: $(INSTALLED)
 	PYTHON=$(CURDIR)/$(BIN)/python protos/generate.sh
