@@ -47,7 +47,7 @@ class Call(Protocol):
     deadline_ms: float
 
     def advance(self, now_ms: float) -> None:
-        """Ask whom there is to ask, or `park`, or finish with a failure."""
+        """Ask whom there is to ask and see to a `wake`, or `park`, or finish with a failure."""
 
     def answered(self, peer: Peer, message: Message, now_ms: float) -> None:
         """A node's answer. Raises ProtocolViolation."""
@@ -94,7 +94,6 @@ class Calls:
             return self.failure
         self._last_id = call.id = self._last_id + 1
         self._open[call.id] = call
-        self.wake(call, call.deadline_ms)
         self.retries.earn()
         if self._waiting or len(self._open) > OPEN_MAX:
             self.park(call)
@@ -115,6 +114,7 @@ class Calls:
     def park(self, call: Call) -> None:
         """Let the call `advance` again when a slot is free or a link changed."""
         self._waiting.append(call)
+        self.wake(call, call.deadline_ms)
 
     def finish(self, call: Call, answer: Any) -> None:
         """The call is over; an answer later than that finds nobody."""

@@ -18,13 +18,22 @@ AHEAD_MS_MAX = 250
 (`skew_ms_max`), lest one node with a wrong clock make this client's writes unwelcome elsewhere."""
 
 
+ITEMS_AHEAD_MAX = 1024
+"""Items of which an own write's stamp is too far ahead to be carried everywhere; beyond, the
+oldest is forgotten, and only the order of blind writes to it in an `lww` table is at stake."""
+
+Item = tuple[int, bytes, bytes]
+"""Table, key, sort key."""
+
+
 class ClusterClock:
     """Stamps and operation ids of one client."""
 
-    __slots__ = ("_clock", "_offset_ms", "_sequence", "_session")
+    __slots__ = ("_ahead", "_clock", "_offset_ms", "_sequence", "_session")
 
     def __init__(self) -> None:
         self._clock = HybridClock(AHEAD_MS_MAX)
+        self._ahead: dict[Item, int] = {}
         self._offset_ms = 0.0
         self._session = int.from_bytes(os.urandom(8), "big")
         self._sequence = 0
@@ -37,10 +46,25 @@ class ClusterClock:
         """A stamp that an answer carried."""
         self._clock.observe(stamp, int(now_ms + self._offset_ms))
 
-    def operation(self, now_ms: float, ahead_ms: int = 0) -> OperationId:
-        """A new operation's id. `ahead_ms` lifts its stamp above a record's floor."""
+    def wrote(self, item: Item, stamp: int, now_ms: float) -> None:
+        """An own write of `item` has this stamp: the next one gets a higher one, though it
+        replaced something written by a clock too far ahead to be followed everywhere."""
+        wall_ms = int(now_ms + self._offset_ms)
+        self._clock.observe(stamp, wall_ms)
+        if self._ahead:
+            self._ahead.pop(item, None)
+        if stamp > wall_ms + AHEAD_MS_MAX << LOGICAL_BITS:
+            self._ahead[item] = stamp
+            if len(self._ahead) > ITEMS_AHEAD_MAX:
+                del self._ahead[next(iter(self._ahead))]
+
+    def operation(self, now_ms: float, ahead_ms: int = 0, item: Item | None = None) -> OperationId:
+        """A new operation's id. `ahead_ms` lifts its stamp above a record's floor, and it is
+        above those of this client's own writes of `item`."""
         wall_ms = int(now_ms + self._offset_ms)
         above = (wall_ms + ahead_ms << LOGICAL_BITS) if ahead_ms else 0
+        if self._ahead and item is not None:
+            above = max(above, self._ahead.get(item, 0))
         stamp = self._clock.next(wall_ms, above)
         self._sequence = sequence = (self._sequence + 1) & 0xFFFFFFFF
         return operation_id(stamp, self._session, sequence)

@@ -128,7 +128,9 @@ class Coordinated:
         """A silence has become too long, a pause is over, or the deadline is here."""
         if now_ms >= self.deadline_ms:
             self._expire()
-        elif now_ms >= self._resume_ms:
+            return
+        self._calls.wake(self, self.deadline_ms)
+        if now_ms >= self._resume_ms:
             self._resume_ms = float("inf")
             self._attempts.tried.clear()
             self.advance(now_ms)
@@ -162,8 +164,7 @@ class Coordinated:
 
     def _be_patient(self, now_ms: float) -> None:
         self._silent_ms = now_ms + self._calls.patience_ms
-        if self._silent_ms < self.deadline_ms:
-            self._calls.wake(self, self._silent_ms)
+        self._calls.wake(self, min(self._silent_ms, self.deadline_ms))
 
     def _others(self) -> list[NodeId]:
         """Owners that could be asked and were not in this round."""

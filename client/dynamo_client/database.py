@@ -6,7 +6,7 @@ async with connect("127.0.0.1:7400") as db:
 """
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any
 
@@ -167,6 +167,10 @@ class Database:
     async def _node_status(
         self, router: Router, peer: Peer | None, timeout_ms: float
     ) -> dict[str, Any]:
+        if peer is not None and peer.is_undecided:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_ms / 1000):
+                    await router.links.decided(peer)
         if peer is None or peer.link is None:
             reason = "not linked" if peer is None else peer.reason or "no link yet"
             return {"state": "unreachable", "reason": reason}

@@ -6,6 +6,8 @@ from dynamo_client.budget import Budget
 QUANTILE = 0.95
 DELAY_MS_MIN = 2.0
 DELAY_MS_MAX = 200.0
+QUANTILE_MS_MIN = 0.1
+"""The estimate sinks no deeper, so that it can rise again soon."""
 STEP = 0.05
 """How fast the estimate follows: this share of itself per answer, more for the rarer side."""
 
@@ -16,24 +18,21 @@ BURST = 32.0
 class Hedging:
     """The delay, from answers seen, and the budget."""
 
-    __slots__ = ("_quantile_ms", "budget", "hedges")
+    __slots__ = ("_quantile_ms", "budget", "delay_ms", "hedges")
 
     def __init__(self) -> None:
         self.budget = Budget(SHARE, BURST)
         self.hedges = 0
         """Extra replicas asked so far."""
-        self._quantile_ms = DELAY_MS_MIN
+        self._quantile_ms = self.delay_ms = DELAY_MS_MIN
+        """`delay_ms`: after how long a read asks one replica more."""
 
     def answered(self, took_ms: float) -> None:
-        """A replica answered a read."""
+        """The answer that completed a read."""
         estimate = self._quantile_ms
-        step = STEP * estimate
         if took_ms > estimate:
-            self._quantile_ms = estimate + step * QUANTILE
-        elif estimate > 0.1:
-            self._quantile_ms = estimate - step * (1 - QUANTILE)
-
-    @property
-    def delay_ms(self) -> float:
-        """After how long a read asks one replica more."""
-        return min(max(self._quantile_ms, DELAY_MS_MIN), DELAY_MS_MAX)
+            estimate += STEP * QUANTILE * estimate
+        elif estimate > QUANTILE_MS_MIN:
+            estimate -= STEP * (1 - QUANTILE) * estimate
+        self._quantile_ms = estimate
+        self.delay_ms = min(max(estimate, DELAY_MS_MIN), DELAY_MS_MAX)

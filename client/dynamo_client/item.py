@@ -1,20 +1,29 @@
 """What a read found."""
 
+from collections.abc import Callable
 from typing import Any
 
 from dynamo_client.errors import NotFound, Siblings
+
+Context = bytes | Callable[[], bytes]
+"""A context, or how to make it: most reads write nothing afterwards."""
 
 
 class Item:
     """All live values of a key, and the context that covers them."""
 
-    __slots__ = ("context", "values")
+    __slots__ = ("_context", "values")
 
-    def __init__(self, values: list[Any], context: bytes) -> None:
+    def __init__(self, values: list[Any], context: Context) -> None:
         self.values = values
         """Every sibling, decoded; empty if there is none. Concurrent writes make several."""
-        self.context = context
+        self._context = context
+
+    @property
+    def context(self) -> bytes:
         """Opaque: give it to the write that replaces what was read."""
+        self._context = context = said(self._context)
+        return context
 
     @property
     def found(self) -> bool:
@@ -32,3 +41,8 @@ class Item:
 
     def __repr__(self) -> str:
         return f"Item(values={self.values!r}, context={self.context!r})"
+
+
+def said(context: Context) -> bytes:
+    """The context itself."""
+    return context if isinstance(context, bytes) else context()

@@ -4,6 +4,7 @@ Each checks what can be checked here, so that a caller's mistake costs no round 
 one call, or a few that are known to have had no effect.
 """
 
+from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
 from dynamo.config import TableConfig
@@ -20,12 +21,14 @@ from dynamo.errors import (
 from dynamo.keys import item_key
 from dynamo.messages import ASK_OUTCOME, ASK_REPAIR, GET, PUT
 from dynamo.ring import partition_of, token_of
-from dynamo.siblings.codec import encode_context
+from dynamo.siblings.codec import decode_record, encode_context
 from dynamo.siblings.operation_token import encode_operation
-from dynamo.siblings.record import seen_by_reader, siblings
+from dynamo.siblings.record import Record, highest_stamp, seen_by_reader, siblings
 from dynamo.types import ItemKey, OperationId, PartitionId, TableId
 from dynamo_client.coordinated import Coordinated
 from dynamo_client.errors import Closed, OutcomeUnknown
+from dynamo_client.glance import glance
+from dynamo_client.item import Context
 from dynamo_client.reading import ReplicaRead
 from dynamo_client.router import Router
 
@@ -69,14 +72,23 @@ class Operations:
         partition = partition_of(token_of(id, key), view.ring.partitions)
         return Place(view.tables[id], key, sort_key, partition)
 
-    async def get(self, place: Place, r: int | None, deadline_ms: float) -> tuple[Any, bytes]:
+    async def get(self, place: Place, r: int | None, deadline_ms: float) -> tuple[Any, Context]:
         """(payloads, context). Raises DynamoError."""
-        quorum = _quorum("R", r, place.table.r, place.table.n)
-        if self._reads == "client":
-            found = await self._get_from_replicas(place, quorum, deadline_ms)
-            if found is not None:
-                return found
-        return await self._get_from_coordinator(place, quorum, deadline_ms)
+        table, key, sort_key, partition = place
+        quorum = _quorum("R", r, table.r, table.n)
+        if self._reads == "server":
+            return await self._get_from_coordinator(place, quorum, deadline_ms)
+        calls = self._calls
+        calls.hedging.budget.earn()
+        whole_key = item_key(partition, table.id, key, sort_key)
+        call = ReplicaRead(self._router, whole_key, partition, table.n, quorum, deadline_ms)
+        answer = await calls.run(call, calls.now_ms())
+        if type(answer) is Read:
+            return self._found(place, whole_key, answer)
+        if answer.code is Code.QUORUM_NOT_REACHED and self._router.anyone() is not None:
+            # This client cannot reach R owners; perhaps a node can.
+            return await self._get_from_coordinator(place, quorum, deadline_ms)
+        raise answer.error()
 
     async def put(
         self,
@@ -92,7 +104,7 @@ class Operations:
         ahead_ms = 0
         while True:
             now_ms = self._calls.now_ms()
-            operation = self._clock.operation(now_ms, ahead_ms)
+            operation = self._clock.operation(now_ms, ahead_ms, (place.table.id, *place[1:3]))
             table, key, sort_key, partition = place
             body = (table.id, key, sort_key, context, payload, operation, w or 0)
             call = Coordinated(
@@ -100,7 +112,7 @@ class Operations:
             )
             answer = await self._calls.run(call, now_ms)
             if type(answer) is not Failure:
-                self._clock.observe(answer.stamp, now_ms)
+                self._clock.wrote((place.table.id, *place[1:3]), answer.stamp, now_ms)
                 done: bytes = answer.context
                 return done
             if answer.code is not Code.WRITE_TOO_OLD or answer.unknown or ahead_ms > AHEAD_MS_MAX:
@@ -128,33 +140,23 @@ class Operations:
         """How much of a deadline is left."""
         return deadline_ms - self._calls.now_ms()
 
-    async def _get_from_replicas(
-        self, place: Place, r: int, deadline_ms: float
-    ) -> tuple[Any, bytes] | None:
-        """What R replicas say; None if this client cannot reach so many, but some node."""
-        router, calls = self._router, self._calls
-        table, key, sort_key, partition = place
-        whole_key = item_key(partition, table.id, key, sort_key)
-        calls.hedging.budget.earn()
-        call = ReplicaRead(router, whole_key, partition, table.n, r, deadline_ms)
-        now_ms = calls.now_ms()
-        answer = await calls.run(call, now_ms)
-        if type(answer) is Failure:
-            if answer.code is Code.QUORUM_NOT_REACHED and router.anyone() is not None:
-                return None
-            raise answer.error()
-        assert isinstance(answer, Read), "a read was asked for"
-        record, behind = answer.merged(table.conflict_rule, router.view.window)
+    def _found(self, place: Place, key: ItemKey, read: Read) -> tuple[Any, Context]:
+        """What R replicas say: mostly the same, and mostly one value."""
+        table_id, seen = place.table.id, _glance(read)
+        if seen is not None:
+            data, payload, stamp = seen
+            self._clock.observe(stamp, self._calls.now_ms())
+            return _one(payload), partial(_context_of_bytes, table_id, data)
+        record, behind = read.merged(place.table.conflict_rule, self._router.view.window)
         if behind:
-            self._ask_repair(place, whole_key)
-        seen = seen_by_reader(record)
-        self._clock.observe(seen.stamp, now_ms)
+            self._ask_repair(place, key)
+        self._clock.observe(highest_stamp(record), self._calls.now_ms())
         payloads = [value.payload for value in siblings(record) if value.payload is not None]
-        return payloads, encode_context(table.id, seen)
+        return payloads, partial(_context_of, table_id, record)
 
     async def _get_from_coordinator(
         self, place: Place, r: int, deadline_ms: float
-    ) -> tuple[Any, bytes]:
+    ) -> tuple[Any, Context]:
         """What a coordinator finds."""
         body = (place.table.id, place.key, place.sort_key, r)
         answer = await self._coordinated(GET, body, place, r, deadline_ms)
@@ -184,6 +186,28 @@ class Operations:
                 raise ValueTooLarge(f"the value has {len(payload)} bytes, at most {most}")
         if context is not None and type(context) is not bytes:
             raise InvalidContext(f"a context is bytes, not {type(context).__name__}")
+
+
+def _glance(read: Read) -> tuple[bytes, bytes | None, int] | None:
+    """(record, payload, stamp) if all answers are the same bytes and hold one value."""
+    first = read.answers[0][1]
+    for _, data in read.answers:
+        if data != first:
+            return None
+    seen = None if first is None else glance(first)
+    return None if first is None or seen is None else (first, *seen)
+
+
+def _one(payload: bytes | None) -> list[bytes]:
+    return [] if payload is None else [payload]
+
+
+def _context_of(table: TableId, record: Record) -> bytes:
+    return encode_context(table, seen_by_reader(record))
+
+
+def _context_of_bytes(table: TableId, data: bytes) -> bytes:
+    return _context_of(table, decode_record(data))
 
 
 def _write_error(failure: Failure, place: Place, operation: OperationId) -> Exception:

@@ -28,7 +28,6 @@ class ReplicaRead:
     __slots__ = (
         "_asked",
         "_calls",
-        "_candidates",
         "_hedge_ms",
         "_hedged",
         "_key",
@@ -56,23 +55,22 @@ class ReplicaRead:
         self._key, self._partition, self._n, self.deadline_ms = key, partition, n, deadline_ms
         self._read = Read(r)
         self._asked: dict[Peer, float] = {}
-        self._candidates: list[Peer] = []
         self._hedge_ms = float("inf")
         self._hedged = False
 
     def advance(self, now_ms: float) -> None:
         """Ask as many owners as the quorum lacks, the best first."""
         read = self._read
-        self._candidates = self._best(now_ms)
+        best = self._best(now_ms)
         missing = read.needed - len(read.answers) - len(read.pending)
-        if missing > len(self._candidates):
+        if missing > len(best):
             self._short()
             return
-        for _ in range(missing):
-            self._ask(now_ms)
-        self._hedge_ms = now_ms + self._calls.hedging.delay_ms
-        if self._candidates:
-            self._calls.wake(self, self._hedge_ms)
+        for peer in best[:missing]:
+            self._ask(peer, now_ms)
+        if missing < len(best):
+            self._hedge_ms = now_ms + self._calls.hedging.delay_ms
+        self._calls.wake(self, min(self._hedge_ms, self.deadline_ms))
 
     def answered(self, peer: Peer, message: Message, now_ms: float) -> None:
         """A replica's record, or why it does not count."""
@@ -87,8 +85,8 @@ class ReplicaRead:
             return
         took_ms = now_ms - sent_ms
         peer.answered(took_ms)
-        self._calls.hedging.answered(took_ms)
         if self._read.answer(peer.node, record):
+            self._calls.hedging.answered(took_ms)
             self._calls.finish(self, self._read)
 
     def lost(self, peer: Peer, reason: str, now_ms: float) -> None:
@@ -102,8 +100,10 @@ class ReplicaRead:
         """A replica is slow, or the deadline is here."""
         if now_ms >= self.deadline_ms:
             self._expire()
-        elif now_ms >= self._hedge_ms and self._asked:
+            return
+        if now_ms >= self._hedge_ms:
             self._hedge(now_ms)
+        self._calls.wake(self, min(self._hedge_ms, self.deadline_ms))
 
     def release(self) -> None:
         """Those still asked are slower than the quorum; their answers are not awaited."""
@@ -128,9 +128,8 @@ class ReplicaRead:
                 break
         return best
 
-    def _ask(self, now_ms: float) -> None:
-        peer = self._candidates.pop(0)
-        assert peer.link is not None, "only linked nodes are candidates"
+    def _ask(self, peer: Peer, now_ms: float) -> None:
+        assert peer.link is not None, "only linked nodes are asked"
         self._read.ask(peer.node)
         self._asked[peer] = now_ms
         peer.asked(now_ms)
@@ -147,15 +146,13 @@ class ReplicaRead:
 
     def _hedge(self, now_ms: float) -> None:
         """One replica more: in place of a suspect one, or within the budget, once."""
-        hedging = self._calls.hedging
-        self._candidates = self._best(now_ms)
+        hedging, best = self._calls.hedging, self._best(now_ms)
         suspect = any(peer.is_suspect(now_ms) for peer in self._asked)
-        if self._candidates and (suspect or (not self._hedged and hedging.budget.spend())):
+        if best and (suspect or (not self._hedged and hedging.budget.spend())):
             self._hedged = True
             hedging.hedges += 1
-            self._ask(now_ms)
+            self._ask(best[0], now_ms)
         self._hedge_ms = now_ms + 4 * hedging.delay_ms
-        self._calls.wake(self, self._hedge_ms)
 
     def _short(self) -> None:
         """Too few owners can be asked: wait for those that may come, or fail."""

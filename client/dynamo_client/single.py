@@ -32,6 +32,7 @@ class Single:
         self._asked = True
         self._peer.asked(now_ms)
         self._peer.link.send((self._kind, self.id))
+        self._calls.wake(self, self.deadline_ms)
 
     def answered(self, peer: Peer, message: Message, now_ms: float) -> None:
         """The answer, checked."""

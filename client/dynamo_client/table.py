@@ -10,7 +10,7 @@ from dynamo.errors import Unavailable
 from dynamo.types import TableId
 from dynamo_client.codecs import Codec, decoded, encoded
 from dynamo_client.errors import OutcomeUnknown
-from dynamo_client.item import Item
+from dynamo_client.item import Item, said
 from dynamo_client.operations import Operations, Place
 
 Key = str | bytes
@@ -45,8 +45,10 @@ class Table:
 
         Raises Unavailable (fewer than R answered), InvalidRequest, CannotDecode.
         """
-        place = self._operations.place(self._id, key, sort_key)
-        return await self._read(place, r, self._deadline_ms(timeout_ms))
+        operations, codec = self._operations, self.codec
+        place = operations.place(self._id, key, sort_key)
+        payloads, context = await operations.get(place, r, self._deadline_ms(timeout_ms))
+        return Item([decoded(codec, payload) for payload in payloads], context)
 
     async def put(
         self,
@@ -85,7 +87,8 @@ class Table:
         place = self._operations.place(self._id, key, sort_key)
         deadline_ms = self._deadline_ms(timeout_ms)
         if context is None:
-            payloads, context = await self._operations.get(place, None, deadline_ms)
+            payloads, found = await self._operations.get(place, None, deadline_ms)
+            context = said(found)
             if not payloads:
                 return context
         return await self._operations.put(place, None, context, w, deadline_ms)
@@ -127,18 +130,13 @@ class Table:
     async def _update_once(
         self, place: Place, fn: Merge, r: int | None, w: int | None, deadline_ms: float
     ) -> Item:
-        item = await self._read(place, r, deadline_ms)
-        value = fn(item.values)
+        payloads, found = await self._operations.get(place, r, deadline_ms)
+        value = fn([decoded(self.codec, payload) for payload in payloads])
         if inspect.isawaitable(value):
             value = await value
         payload = encoded(self.codec, value)
-        context = await self._operations.put(place, payload, item.context, w, deadline_ms)
+        context = await self._operations.put(place, payload, said(found), w, deadline_ms)
         return Item([value], context)
-
-    async def _read(self, place: Place, r: int | None, deadline_ms: float) -> Item:
-        payloads, context = await self._operations.get(place, r, deadline_ms)
-        codec = self.codec
-        return Item([decoded(codec, payload) for payload in payloads], context)
 
     def _deadline_ms(self, timeout_ms: float | None) -> float:
         return self._operations.deadline_ms(self._timeout_ms if timeout_ms is None else timeout_ms)
