@@ -18,6 +18,7 @@ from cluster_process import pause, until
 from dynamo_client import Database, NoNodeAnswered, OutcomeUnknown, Table, Unavailable, connect
 
 CHAIN_KEYS = 4
+READ_TRIES = 100
 CART_TOKENS = 60
 """After so many a new cart is begun, so that values stay small."""
 
@@ -131,7 +132,14 @@ class Remembering:
 
 
 async def _read(cart: Table, key: str, r: int | None) -> Any:
-    return await cart.get(key, r=r, timeout_ms=10_000)
+    """What is there; links that are only now coming back are waited for."""
+    for _ in range(READ_TRIES):
+        try:
+            return await cart.get(key, r=r, timeout_ms=10_000)
+        except Unavailable as error:
+            failure = error
+            await pause()
+    raise failure
 
 
 async def serves_all(seeds: str, nodes: int) -> None:
