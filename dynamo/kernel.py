@@ -108,6 +108,7 @@ class Kernel:
         self._scope = scope = Scope(config, ring, identity, store, peers, gate, meters)
         self._me = identity.node
         self._mine = frozenset(ring.primaries_of(identity.node, ring.n_max))
+        self._ready = set(self._mine - missing)
         self._puts, self._gets, self._outcomes = Puts(scope), Gets(scope), Outcomes(scope)
         self._repairs, self._forwards = Repairs(scope), Forwards(scope)
         next_id = Ids(0, identity.first_request()).next
@@ -184,10 +185,6 @@ class Kernel:
             "repairs_queued": self._repairs.queued(),
         }
 
-    def _ready(self, partition: PartitionId) -> bool:
-        """Whether this node's copy of the partition counts for reads."""
-        return partition in self._mine and not self._rebuild.is_missing(partition)
-
     def _received(self, event: Received, now: Instant) -> None:
         """One frame: parse each message and hand it to whom it concerns."""
         source, handlers = event.source, self._client_handlers
@@ -253,6 +250,7 @@ class Kernel:
                 self._replica.make_whole(decision.key, decision.record)
             elif kind is Rebuilt:
                 self._scope.meters.rebuilt_partitions += 1
+                self._ready.add(decision.partition)
                 missing = self._rebuild.missing_partitions()
                 self._scope.store.put_meta(MISSING, encode_partitions(missing))
             else:
@@ -283,7 +281,7 @@ class Kernel:
     def _ready_for(self, message: Get | AskOutcome) -> bool:
         if not self._rebuild.missing() or message.table not in self._scope.tables:
             return True
-        return self._ready(self._scope.place(message.table, message.key, b"")[0])
+        return self._scope.place(message.table, message.key, b"")[0] in self._ready
 
     def _elsewhere(
         self, source: Source, message: Put | Get | AskOutcome, now: Instant
@@ -330,10 +328,12 @@ class Kernel:
         return self._replica.put(source, message, now.monotonic_ms)
 
     def _replica_get(self, source: Source, message: ReplicaGet, now: Instant) -> list[Effect]:
+        """The commonest question of all: its answer takes no detour through decisions."""
         answer = self._replica.get(source, message)
         if type(answer.message) is ReplicaRefused and answer.message.cause == CORRUPT:
             self._repairs.request(message.key, now.monotonic_ms)
-        return [answer]
+        self._effects.append(answer)
+        return []
 
     def _replica_scan(self, source: Source, message: ReplicaScan, now: Instant) -> list[Effect]:
         return [self._replica.scan(source, message)]

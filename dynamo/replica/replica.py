@@ -9,6 +9,7 @@ replicas.
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from dynamo.config import TableConfig
@@ -67,12 +68,12 @@ class Replica:
         store: RecordStore,
         tables: dict[TableId, TableConfig],
         window: Window,
-        ready: Callable[[PartitionId], bool],
+        ready: AbstractSet[PartitionId],
         meters: Meters,
         forgetting: Callable[[PartitionId, History], History],
     ) -> None:
-        """`forgetting`: a history in which this node admits that it may have forgotten its own
-        dots (dynamo.coordination.identity)."""
+        """`ready`: the partitions that count for reads, at any moment. `forgetting`: a history in
+        which this node admits what dots of its own it may have forgotten."""
         self._store, self._tables, self._window = store, tables, window
         self._ready, self._meters, self._forgetting = ready, meters, forgetting
 
@@ -91,7 +92,7 @@ class Replica:
             data, alike = self.joined(key, record, base)
         except CorruptData as error:
             return [Disconnect(source, str(error))]
-        whole = self._ready(partition_of_key(key))
+        whole = partition_of_key(key) in self._ready
         self._store.put(key, data, Ack(source, id, None if alike else data, whole, now_ms))
         return []
 
@@ -159,7 +160,7 @@ class Replica:
     def get(self, source: Source, message: ReplicaGet) -> Send:
         """This replica's record, or word that it is the one already known."""
         _, id, key, known = message
-        if not self._ready(partition_of_key(key)):
+        if partition_of_key(key) not in self._ready:
             self._meters.replica_get_failed.count_instant()
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "rebuilding or not an owner"))
         try:
@@ -190,7 +191,7 @@ class Replica:
                 break
             items.append((key, record))
         last = len(items) == len(found) < PAGE_ITEMS_MAX
-        whole = self._ready(message.partition)
+        whole = message.partition in self._ready
         page = ReplicaPage(REPLICA_PAGE, message.id, tuple(items), last, whole)
         return Send(source, page)
 
