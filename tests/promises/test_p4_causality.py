@@ -256,10 +256,11 @@ class LwwClient:
     def put(self, name: str, value: bytes, context: bytes | None = None) -> bytes:
         """Written with the next operation id."""
         self.cluster.now_ms += 1
-        operation = self.clock.operation(self.cluster.now_ms)
+        item = (SESSION, KEY, b"")
+        operation = self.clock.operation(self.cluster.now_ms, 0, item)
         answer = self.cluster.put(name, KEY, value, context, operation, table=SESSION)
         assert isinstance(answer, PutDone), answer
-        self.clock.observe(answer.stamp, self.cluster.now_ms)
+        self.clock.wrote(item, answer.stamp, self.cluster.now_ms)
         return answer.context
 
 
@@ -287,3 +288,17 @@ def test_a_write_wins_over_what_it_has_read_however_far_ahead_its_stamp() -> Non
     fast.put("n1", b"from the future")
     slow.put("n2", b"read and replaced", cluster.get("n2", KEY, table=SESSION).context)
     assert cluster.values("n3", KEY, r=3, table=SESSION) == [b"read and replaced"]
+
+
+def test_a_blind_second_write_wins_though_the_first_replaced_something_from_the_future() -> None:
+    """The first took a stamp above what it replaced, further ahead than a client's clock goes."""
+    cluster = KernelCluster()
+    cluster.machines[cluster.config.node("n1").name].clock_ahead_ms = 400
+    fast, slow = LwwClient(cluster), LwwClient(cluster)
+    fast.learn("n1")
+    slow.learn("n2")
+    fast.put("n1", b"from the future")
+    slow.put("n2", b"first", cluster.get("n2", KEY, table=SESSION).context)
+    slow.put("n2", b"second")
+    slow.put("n3", b"third")
+    assert cluster.values("n3", KEY, r=3, table=SESSION) == [b"third"]
