@@ -11,7 +11,6 @@ finds nobody.
 """
 
 import asyncio
-from collections import deque
 from typing import Any, Protocol
 
 from dynamo.errors import Code, Failure, ProtocolViolation
@@ -68,7 +67,7 @@ class Calls:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._open: dict[int, Call] = {}
-        self._waiting: deque[Call] = deque()
+        self._waiting: dict[int, Call] = {}
         self._draining = False
         self._last_id = 0
         self._wheel: TimerWheel[int] = TimerWheel(GRAIN_MS)
@@ -113,7 +112,7 @@ class Calls:
 
     def park(self, call: Call) -> None:
         """Let the call `advance` again when a slot is free or a link changed."""
-        self._waiting.append(call)
+        self._waiting[call.id] = call
         self.wake(call, call.deadline_ms)
 
     def finish(self, call: Call, answer: Any) -> None:
@@ -176,6 +175,7 @@ class Calls:
 
     def _forget(self, call: Call) -> None:
         if self._open.pop(call.id, None) is not None:
+            self._waiting.pop(call.id, None)
             call.release()
             if self._waiting:
                 self.changed()
@@ -185,11 +185,10 @@ class Calls:
         self._draining = False
         now_ms = self.now_ms()
         for _ in range(len(self._waiting)):
-            if len(self._open) - len(self._waiting) >= OPEN_MAX:
+            if not self._waiting or len(self._open) - len(self._waiting) >= OPEN_MAX:
                 return
-            call = self._waiting.popleft()
-            if call.id in self._open:
-                call.advance(now_ms)
+            first = next(iter(self._waiting))
+            self._waiting.pop(first).advance(now_ms)
 
     def _arm(self, at_ms: float) -> None:
         if self._timer is not None:

@@ -20,13 +20,11 @@ from dynamo.errors import Code, Failure
 from dynamo.messages import ASK_CLUSTER, PUT
 from dynamo_client import (
     Database,
-    DeadlineExceeded,
     InvalidRequest,
     OutcomeUnknown,
     Overloaded,
     QuorumNotReached,
     TooManySiblings,
-    Unavailable,
     calls,
     connect,
 )
@@ -258,57 +256,6 @@ async def test_a_node_that_returns_is_used_again(db: Database, cluster: FakeClus
     assert (await db.table("cart").get("alice")).values == [2]
 
 
-async def test_cancelling_a_write_leaves_nothing_behind(db: Database, cluster: FakeCluster) -> None:
-    first, *_ = owners_of(cluster, CART, b"alice")
-    first.rule(PUT, silent)
-    writing = asyncio.create_task(db.table("cart").put("alice", 1))
-    while not first.requests(PUT):
-        await asyncio.sleep(0)
-    writing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await writing
-    assert in_flight(db) == 0
-
-
-async def test_more_calls_than_slots_wait_their_turn(
-    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(calls, "OPEN_MAX", 4)
-    cart = db.table("cart")
-    await asyncio.gather(*(cart.put(f"k{number}", number) for number in range(50)))
-    found = await asyncio.gather(*(cart.get(f"k{number}") for number in range(50)))
-    assert [item.value for item in found] == list(range(50))
-    assert in_flight(db) == 0
-
-
-async def test_who_waits_for_a_slot_fails_at_its_deadline(
-    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(calls, "OPEN_MAX", 1)
-    for node in cluster.nodes.values():
-        node.rule(PUT, silent)
-    cart = db.table("cart")
-    sent = asyncio.create_task(cart.put("alice", 1, timeout_ms=60))
-    await asyncio.sleep(0)
-    with pytest.raises(DeadlineExceeded) as error:
-        await cart.put("bob", 1, timeout_ms=20)
-    assert error.value.outcome == "not applied"
-    with pytest.raises(OutcomeUnknown):
-        await sent
-
-
-async def test_closing_ends_what_is_in_flight(cluster: FakeCluster) -> None:
-    for node in cluster.nodes.values():
-        node.rule(PUT, silent)
-    async with connect(cluster.seeds) as db:
-        writing = asyncio.create_task(db.table("cart").put("alice", 1))
-        while not cluster.requests(PUT):
-            await asyncio.sleep(0)
-    with pytest.raises(Unavailable, match="closed") as error:
-        await writing
-    assert error.value.outcome == "unknown"
-
-
 async def test_a_wrong_operation_id_is_refused(db: Database) -> None:
     with pytest.raises(InvalidRequest, match="operation id"):
         await db.outcome("nonsense")
@@ -319,10 +266,3 @@ async def test_a_node_that_talks_nonsense_is_cut_off(db: Database, cluster: Fake
     first.rule(PUT, reply(30, "no context"))
     await db.table("cart").put("alice", 1)
     assert len(second.requests(PUT)) == 1
-
-
-def in_flight(db: Database) -> int:
-    """Calls that the client still remembers."""
-    assert db._router is not None
-    assert all(peer.in_flight == 0 for peer in db._router.links.peers.values())
-    return db._router.calls.in_flight
