@@ -8,11 +8,14 @@ when crashes leave gaps in them.
     dominates(a, b) = descends(a, b) and not descends(b, a)
 """
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamo.history import EMPTY, Dot, History
 from dynamo.types import Actor
+
+pytestmark = pytest.mark.slow
 
 ACTORS = [Actor(name) for name in "abcde"]
 

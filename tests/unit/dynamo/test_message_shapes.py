@@ -126,6 +126,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(m._KINDS)), st.lists(anything, max_size=12))
 def test_whatever_follows_a_kind_is_parsed_or_refused(kind: int, fields: list[Any]) -> None:
     raw = (kind, *fields)

@@ -45,6 +45,7 @@ def test_leaving_without_having_entered_is_our_mistake() -> None:
         Gate(1, 1).leave(5)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=60))
 def test_it_holds_what_a_list_of_those_inside_holds(moves: list[tuple[bool, int]]) -> None:
     gate, inside = Gate(6, 3), list[int]()
