@@ -88,6 +88,9 @@ class NodeLimits:
     link_bytes_max: int = 32 * MIB
     """Unsent bytes per connection; then a peer counts as failed, a client is cut off. Raising it:
     more memory behind a stalled peer; lowering it: bursts of large values break links."""
+    clients_bytes_max: int = 256 * MIB
+    """Unsent answers and unfinished frames of all clients together; then the client that holds most
+    is cut off. Raising it: more memory; lowering it: bursts of many clients break links."""
     memory_table_bytes_max: int = 128 * MIB
     """Records not yet checkpointed, two tables together; then acknowledgements wait, then puts are
     shed. Raising it: fewer, longer checkpoints and slower starts; lowering it: more disk writes."""
@@ -112,6 +115,12 @@ class NodeLimits:
                 f"{path}.operations_per_client_max",
                 f"{self.operations_per_client_max} for one client is above the node's "
                 f"operations_in_flight_max={self.operations_in_flight_max}",
+            )
+        if self.clients_bytes_max < self.link_bytes_max:
+            raise ConfigError(
+                f"{path}.clients_bytes_max",
+                f"{self.clients_bytes_max} for all clients is below link_bytes_max="
+                f"{self.link_bytes_max} for each",
             )
 
 

@@ -6,6 +6,7 @@ replaced as soon as a write has committed, so that it pins no page for longer th
 """
 
 import errno
+import os
 from itertools import islice
 from typing import NoReturn
 
@@ -40,6 +41,7 @@ class LmdbTable:
             self._environment = lmdb.open(
                 path, map_size=map_bytes, max_dbs=4, max_readers=16, readahead=False
             )
+            self._require_whole_file()
             self._databases = long_keys.Databases(
                 keys=self._environment.open_db(b"keys"),
                 buckets=self._environment.open_db(b"buckets"),
@@ -108,6 +110,15 @@ class LmdbTable:
         """End the read transaction and close the environment."""
         self._reading.abort()
         self._environment.close()
+
+    def _require_whole_file(self) -> None:
+        """Raise CorruptData if pages are missing at the end: reading one would end the process."""
+        pages = self._environment.info()["last_pgno"] + 1
+        needed = pages * self._environment.stat()["psize"]
+        found = os.path.getsize(f"{self._path}/data.mdb")
+        if found < needed:
+            self._environment.close()
+            raise CorruptData(f"{self._path}/data.mdb has {found} bytes of {needed}")
 
     def _begin_reading(self) -> None:
         self._seen_commits = self._commits  # before begin: a commit in between is then seen again

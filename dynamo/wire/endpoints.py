@@ -134,4 +134,15 @@ class LinkSet:
         self._beaten_at = now
         for link in [*self.accepted, *self.dialed]:
             link.beat(elapsed_ms)
+        self._shed()
         self._timer = self._loop.call_later(interval_ms / 1000, self._beat)
+
+    def _shed(self) -> None:
+        """While all clients together hold too much here, cut off the one that holds most."""
+        held = {link: link.held_bytes for link in self.accepted if link.is_client}
+        excess = sum(held.values()) - self.limits.clients_bytes_max
+        for link in sorted(held, key=held.__getitem__, reverse=True):
+            if excess <= 0:
+                return
+            link.abort("all clients together hold more than clients_bytes_max, this one most")
+            excess -= held[link]

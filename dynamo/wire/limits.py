@@ -7,7 +7,7 @@ from dynamo.wire.frames import FRAME_BYTES_MAX, FRAME_BYTES_TARGET
 
 @dataclass(frozen=True, slots=True)
 class LinkLimits:
-    """Per connection, except `connections_max`, which is per set of links."""
+    """Per connection, except `connections_max` and `clients_bytes_max`, which are per set."""
 
     outgoing_bytes_max: int = 32 << 20
     """What may wait to be sent, in the outbox and in the transport. At the bound the link is cut:
@@ -27,6 +27,14 @@ class LinkLimits:
     idle_timeout_ms: int = 2000
     """Silence after which a link is lost: stopped process, cut cable. At least two intervals, so
     that one lost beat is not death. Higher: slow peers are kept; lower: failures show sooner."""
+    client_idle_timeout_ms: int = 300_000
+    """A client that has sent no whole message for so long is told so and closed: it may be half
+    open, or send a frame byte by byte. Higher: such ones hold their places longer; lower: idle
+    clients connect more often."""
+    clients_bytes_max: int = 256 << 20
+    """What all clients together may make this side hold, unsent answers and unfinished frames. At
+    every ping interval the client that holds most is cut off until it is less. Higher: more
+    memory; lower: bursts of many clients break links."""
     connections_max: int = 1024
     """Accepted at one time. One more is accepted, told `too many connections` and closed."""
 

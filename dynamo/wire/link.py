@@ -67,11 +67,14 @@ class Link(Sender):
         "_among",
         "_bytes_in_at_beat",
         "_callbacks",
+        "_controls_in",
         "_decoder",
         "_dialing",
         "_greeted",
         "_greeter",
+        "_idle_ms",
         "_my_hello",
+        "_requests_at_beat",
         "_silent_ms",
         "bytes_in",
         "messages_in",
@@ -97,7 +100,8 @@ class Link(Sender):
         self._greeter = HelloDecoder()
         self._decoder = FrameDecoder(limits.frame_bytes_max)
         self._silent_ms = 0.0
-        self._bytes_in_at_beat = 0
+        self._bytes_in_at_beat = self._controls_in = self._requests_at_beat = 0
+        self._idle_ms = 0.0
         self.bytes_in = self.messages_in = 0
         self.their_hello: Hello | None = None
         self.version = 0
@@ -106,6 +110,16 @@ class Link(Sender):
         """The reason as an error, if the other side broke the rules."""
         self.tag: object = None
         """For the owner's use."""
+
+    @property
+    def held_bytes(self) -> int:
+        """What this side keeps for the other: what is unsent, and its unfinished frame."""
+        return self.queued_bytes + self._decoder.buffered_bytes
+
+    @property
+    def is_client(self) -> bool:
+        """Whether the other side has introduced itself as a client."""
+        return self.their_hello is not None and self.their_hello.role == "client"
 
     @property
     def frames_in(self) -> int:
@@ -132,6 +146,9 @@ class Link(Sender):
     def beat(self, elapsed_ms: float) -> None:
         """Time passes: ask a silent peer for life, give up one that stays silent."""
         if self._state != OPEN:
+            return
+        if self.is_client and self._is_idle(elapsed_ms):
+            self.close(f"no request within {self._limits.client_idle_timeout_ms} ms")
             return
         if self.bytes_in != self._bytes_in_at_beat:
             self._bytes_in_at_beat, self._silent_ms = self.bytes_in, 0.0
@@ -197,6 +214,14 @@ class Link(Sender):
 
     # private
 
+    def _is_idle(self, elapsed_ms: float) -> bool:
+        requests = self.messages_in - self._controls_in
+        if requests != self._requests_at_beat:
+            self._requests_at_beat, self._idle_ms = requests, 0.0
+            return False
+        self._idle_ms += elapsed_ms
+        return self._idle_ms >= self._limits.client_idle_timeout_ms
+
     def _hang_up(self) -> None:
         """Close our half only: closing with bytes unread would reset the connection, and a reset
         may overtake the goodbye. The other side closes at the goodbye, or the timer does."""
@@ -259,6 +284,7 @@ class Link(Sender):
             elif kind != KIND_PONG:
                 ending = message
                 break
+        self._controls_in += len(messages) - len(application)
         if application:
             self._callbacks.on_messages(self, application)
         if ending is not None and self._state == OPEN:

@@ -32,6 +32,7 @@ class Sender(asyncio.Protocol):
         "_loop",
         "_outbox",
         "_packed_bytes",
+        "_plain_bytes",
         "_state",
         "_timer",
         "_transport",
@@ -51,7 +52,7 @@ class Sender(asyncio.Protocol):
         self._state = GREETING
         self._encoder = FrameEncoder(limits.frame_bytes_max, limits.frame_bytes_target)
         self._outbox: list[Message | bytes] = []
-        self._packed_bytes = 0
+        self._packed_bytes = self._plain_bytes = 0
         self._flushing = False
         self.bytes_out = self.frames_out = self.messages_out = 0
         self.address = ""
@@ -59,8 +60,11 @@ class Sender(asyncio.Protocol):
         self.reason: str | None = None
         """Why the link ends or ended."""
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, weight: int = 0) -> None:
         """Send with all of this tick. Silently nothing on a closing or lost link.
+
+        `weight`: about how many bytes it takes, where these may be many. A peer that does not keep
+        up is then cut off before its tick has gathered more than the budget.
 
         The message is packed at the end of the tick, so nothing in it may change until then. One
         that cannot be packed, or fits in no frame, is our own fault: it is dropped and told to
@@ -68,9 +72,10 @@ class Sender(asyncio.Protocol):
         """
         outbox = self._outbox
         outbox.append(message)
+        self._plain_bytes += weight
         if not self._flushing:
             self._schedule()
-        elif len(outbox) >= OUTBOX_MAX:
+        elif len(outbox) >= OUTBOX_MAX or self._plain_bytes > self._limits.frame_bytes_target:
             self._write()
 
     def send_packed(self, data: bytes) -> None:
@@ -91,9 +96,10 @@ class Sender(asyncio.Protocol):
     @property
     def queued_bytes(self) -> int:
         """What waits to be sent here, outside the kernel's own buffers."""
+        waiting = self._packed_bytes + self._plain_bytes
         if self._state in (GREETING, LOST):
-            return self._packed_bytes
-        return self._packed_bytes + self._transport.get_write_buffer_size()
+            return waiting
+        return waiting + self._transport.get_write_buffer_size()
 
     @property
     def is_open(self) -> bool:
@@ -116,7 +122,7 @@ class Sender(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         else:
             self._outbox.clear()
-            self._packed_bytes = 0
+            self._packed_bytes = self._plain_bytes = 0
 
     def _flush(self) -> None:
         self._flushing = False
@@ -125,7 +131,7 @@ class Sender(asyncio.Protocol):
     def _write(self) -> None:
         """Hand the outbox to the transport, which gathers all writes of a tick in one."""
         outbox, some_packed = self._outbox, self._packed_bytes > 0
-        self._outbox, self._packed_bytes = [], 0
+        self._outbox, self._packed_bytes, self._plain_bytes = [], 0, 0
         if not outbox or self._state >= CLOSING:
             return
         try:
@@ -161,7 +167,7 @@ class Sender(asyncio.Protocol):
         if self._state >= CLOSING:
             return
         self._state = CLOSING
-        self._outbox, self._packed_bytes = [], 0
+        self._outbox, self._packed_bytes, self._plain_bytes = [], 0, 0
         self._timer.cancel()
         self._timer = self._loop.call_later(
             self._limits.goodbye_timeout_ms / 1000, self._transport.abort

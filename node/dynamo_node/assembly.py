@@ -20,6 +20,7 @@ from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
 from dynamo.repair.rebuild import MISSING
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member, Ring
+from dynamo.storage.files import DiskFull
 from dynamo.storage.port import Engine
 from dynamo.storage.recovery import Recovery
 from dynamo.types import NodeId
@@ -27,7 +28,7 @@ from dynamo.wire.endpoints import LinkSet
 from dynamo.wire.limits import LinkLimits
 from dynamo.wire.link import Callbacks
 from dynamo_node.directory import CannotStart
-from dynamo_node.engines import opened_engine
+from dynamo_node.engines import condemn, opened_engine
 from dynamo_node.node import Node
 from dynamo_node.peering import keep_linked
 from dynamo_node.storing import StoreDriver
@@ -122,6 +123,8 @@ def _limits(config: ClusterConfig, me: NodeConfig) -> LinkLimits:
         handshake_timeout_ms=timing.handshake_timeout_ms,
         ping_interval_ms=timing.ping_interval_ms,
         idle_timeout_ms=timing.idle_timeout_ms,
+        client_idle_timeout_ms=timing.client_idle_timeout_ms,
+        clients_bytes_max=me.limits.clients_bytes_max,
         connections_max=me.limits.clients_max + len(config.nodes),
     )
 
@@ -139,12 +142,16 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 
 
 async def _close_engine(engine: Engine, node: Node) -> None:
-    """A final checkpoint, unless the store is what failed."""
+    """A final checkpoint, unless the store is what failed; what is damaged is left with a word."""
     loop = asyncio.get_running_loop()
-    try:
-        if node.failed.done() and isinstance(node.failed.exception(), StorageFailed | CorruptData):
-            engine.close()
-        else:
+    error = node.failed.exception() if node.failed.done() else None
+    if not isinstance(error, StorageFailed | CorruptData):
+        try:
             await loop.run_in_executor(None, engine.close_clean)
-    except StorageFailed as error:
-        log.error("the store was not closed cleanly; the next start replays", reason=str(error))
+            return
+        except (StorageFailed, DiskFull, CorruptData) as failure:
+            log.error("the store was not closed cleanly", reason=str(failure))
+            error = failure
+    if isinstance(error, CorruptData):
+        condemn(node.config.node(node.me), str(error))
+    engine.close()

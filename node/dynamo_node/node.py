@@ -11,12 +11,14 @@ effects are performed at once; a message for several peers is packed once.
 
 import asyncio
 import time
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import structlog
 
 from dynamo.config import ClusterConfig, TableConfig
+from dynamo.errors import CorruptData, DynamoError
 from dynamo.kernel import Kernel
 from dynamo.messages import (
     Broadcast,
@@ -24,10 +26,14 @@ from dynamo.messages import (
     Disconnect,
     Effect,
     Event,
+    GetDone,
     PeerDown,
     PeerUp,
     Persisted,
     Received,
+    ReplicaMerged,
+    ReplicaPage,
+    ReplicaRecord,
     Send,
     Source,
     Tick,
@@ -45,6 +51,11 @@ from dynamo_node.storing import StoreDriver
 
 TICK_S = 0.005
 """How precisely deadlines are kept while there are any. Lower: more wake-ups under load."""
+
+MESSAGES_AT_ONCE_MAX = 32
+"""Of a longer frame, so many messages are answered before it is seen whether the answers are taken.
+Higher: a client that reads nothing makes this node hold more for a moment (at worst so many records
+of the largest size); lower: more calls of the kernel under load."""
 
 LOCAL_CALLS = 0
 """The source of requests that come through this node's own door."""
@@ -67,6 +78,7 @@ class Node:
         self.kernel, self.engine, self.me, self.meters = kernel, engine, me, meters
         self.config, self._boot = config, boot
         self._boots = Boots(engine)
+        self._old_copies: dict[NodeId, int] = {}
         self._links: dict[Source, Link] = {}
         self._numbers = count(1)
         self._calls: dict[int, asyncio.Future[Answer]] = {}
@@ -94,6 +106,11 @@ class Node:
             else self._boots.above(theirs.name, theirs.incarnation, theirs.boot),
         )
 
+    def hello_to(self, peer: NodeId) -> Hello:
+        """The introduction to a peer that this node dials: also, if its disk turned out to be an
+        old copy, word of the later start, so that it can rebuild."""
+        return self.hello(None)._replace(boot_remembered=self._old_copies.pop(peer, None))
+
     def opened(self, link: Link, hello: Hello) -> None:
         """A link is open: a peer takes the place of its older link, a client gets a number."""
         if self._drained is not None:
@@ -106,8 +123,11 @@ class Node:
 
     def received(self, link: Link, messages: list[Any]) -> None:
         """A frame's messages."""
-        if link.tag is not None:
-            self.feed(Received(link.tag, messages))  # type: ignore[arg-type]
+        for first in range(0, len(messages), MESSAGES_AT_ONCE_MAX):
+            if link.tag is None or not link.is_open:
+                return
+            part = messages[first : first + MESSAGES_AT_ONCE_MAX]
+            self.feed(Received(link.tag, part))  # type: ignore[arg-type]
 
     def lost(self, link: Link, reason: str | None) -> None:
         """A link has ended."""
@@ -138,7 +158,12 @@ class Node:
     def feed(self, event: Event) -> None:
         """Hand an event to the kernel and perform what it wants."""
         now = Instant(self._loop.time() * 1000, time.time_ns() // 1_000_000)
-        self._perform(self.kernel.handle(event, now))
+        try:
+            effects = self.kernel.handle(event, now)
+        except CorruptData as error:  # not of a record, that the kernel bears: of a whole table
+            self.fail(error)
+            return
+        self._perform(effects)
         if self.driver is not None:
             self.driver.kick()
         if self._drained is not None and not self.kernel.in_flight():
@@ -185,7 +210,8 @@ class Node:
                 if effect.to == LOCAL_CALLS:
                     self._answer_call(effect.message)
                 elif (link := links.get(effect.to)) is not None:
-                    link.send(effect.message)
+                    weigh = _WEIGHTS.get(type(effect.message))
+                    link.send(effect.message, weigh(effect.message) if weigh else 0)
             elif type(effect) is Broadcast:
                 packed = pack_message(effect.message)
                 for to in effect.to:
@@ -219,6 +245,9 @@ class Node:
             self.fail(RolledBack(f"{node} remembers a later start of {self.me} than this disk"))
             return
         if not self._boots.remember(node, hello.incarnation, hello.boot):
+            above = self._boots.above(node, hello.incarnation, hello.boot)
+            assert above is not None, "an old copy is below some start"
+            self._old_copies[node] = above
             link.close(f"this disk of {node} is older than one that {self.me} has met")
             return
         older = self._links.get(node)
@@ -231,5 +260,16 @@ class Node:
         self.feed(PeerUp(node))
 
 
-class RolledBack(Exception):
+class RolledBack(DynamoError):
     """This node's disk is an old copy; after a restart it rebuilds from the others."""
+
+    kind = "rolled back"
+
+
+_WEIGHTS: dict[type[Any], Callable[[Any], int]] = {
+    GetDone: lambda done: sum(map(len, done.payloads)),
+    ReplicaRecord: lambda answer: len(answer.record or b""),
+    ReplicaMerged: lambda answer: len(answer.record),
+    ReplicaPage: lambda page: sum(len(key) + len(record) for key, record in page.items),
+}
+"""Of messages that may be large: about how many bytes they take."""

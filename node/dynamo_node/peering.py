@@ -28,7 +28,8 @@ async def _keep_one(node: Node, links: LinkSet, peer: NodeConfig, config: Cluste
     while True:
         if not node.is_linked(NodeId(peer.name)):
             try:
-                await links.dial(peer.address, peer.port)
+                name = NodeId(peer.name)
+                await links.dial(peer.address, peer.port, node.hello_to(name))
                 delay_ms, told = float(least), ""
             except (OSError, ProtocolViolation) as error:
                 if str(error) != told:

@@ -56,6 +56,8 @@ class StoreDriver:
         self._pause_share = SLICE_PAUSE_SHARE
         self._checkpointing: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self._retry: asyncio.TimerHandle | None = None
+        self._disk_full = False
 
     async def __aenter__(self) -> "StoreDriver":
         self._loop = asyncio.get_running_loop()
@@ -66,7 +68,7 @@ class StoreDriver:
 
     async def __aexit__(self, *_: object) -> None:
         """Finish the group and the checkpoint under way; the engine is closed by its owner."""
-        for timer in self._timers:
+        for timer in (*self._timers, *([self._retry] if self._retry else [])):
             timer.cancel()
         self._pause_share, self._closing = 0.0, True
         if self._checkpointing is not None:
@@ -93,12 +95,17 @@ class StoreDriver:
 
     def _group_done(self, group: WriteGroup, error: BaseException | None) -> None:
         if isinstance(error, DiskFull):
-            log.error("disk full", reason=str(error))
-            self._timers.append(self._loop.call_later(DISK_FULL_RETRY_S, self._run, group))
+            if not self._disk_full:
+                log.error("disk full; writes wait until there is room", reason=str(error))
+            self._disk_full = True
+            self._retry = self._loop.call_later(DISK_FULL_RETRY_S, self._run, group)
             return
         if error is not None:
             self._failed(error)
             return
+        if self._disk_full:
+            log.info("there is room on the disk again")
+            self._disk_full = False
         tokens = self._engine.synced(group)
         self._meters.fsync_ms.observe((time.perf_counter() - self._began) * 1000)
         self._meters.commit_group.observe(len(tokens))
