@@ -142,17 +142,17 @@ class Operations:
 
     def _found(self, place: Place, key: ItemKey, read: Read) -> tuple[Any, Context]:
         """What R replicas say: mostly the same, and mostly one value."""
-        table_id, seen = place.table.id, _glance(read)
+        seen = _glance(read)
         if seen is not None:
             data, payload, stamp = seen
             self._clock.observe(stamp, self._calls.now_ms())
-            return _one(payload), partial(_context_of_bytes, table_id, data)
+            return _one(payload), partial(_context_of_bytes, key, data)
         record, behind = read.merged(place.table.conflict_rule, self._router.view.window)
         if behind:
             self._ask_repair(place, key)
         self._clock.observe(highest_stamp(record), self._calls.now_ms())
         payloads = [value.payload for value in siblings(record) if value.payload is not None]
-        return payloads, partial(_context_of, table_id, record)
+        return payloads, partial(_context_of, key, record)
 
     async def _get_from_coordinator(
         self, place: Place, r: int, deadline_ms: float
@@ -202,12 +202,12 @@ def _one(payload: bytes | None) -> list[bytes]:
     return [] if payload is None else [payload]
 
 
-def _context_of(table: TableId, record: Record) -> bytes:
-    return encode_context(table, seen_by_reader(record))
+def _context_of(key: ItemKey, record: Record) -> bytes:
+    return encode_context(key, seen_by_reader(record))
 
 
-def _context_of_bytes(table: TableId, data: bytes) -> bytes:
-    return _context_of(table, decode_record(data))
+def _context_of_bytes(key: ItemKey, data: bytes) -> bytes:
+    return _context_of(key, decode_record(data))
 
 
 def _write_error(failure: Failure, place: Place, operation: OperationId) -> Exception:

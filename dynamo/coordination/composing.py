@@ -85,7 +85,7 @@ def composed(
     try:
         data = scope.store.get(key)
         record = NOTHING if data is None else decode_record(data)
-        seen = _seen(request, record)
+        seen = _seen(key, request, record)
     except InvalidContext as error:
         return Failure(Code.INVALID_CONTEXT, str(error))
     except CorruptData as error:
@@ -95,16 +95,17 @@ def composed(
     state = fate(record, request.operation)
     base = b"" if data is None else data[:DIGEST_BYTES]
     if state is None and not forgotten(record, request.operation):
-        return _written(scope, request, partition, record, base, seen)
+        return _written(scope, request, partition, key, record, base, seen)
     if data is None or state is None or state == VOID:
         return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
-    return _composed(request, record, seen, data, base)
+    return _composed(request, key, record, seen, data, base)
 
 
 def _written(
     scope: Scope,
     request: Put,
     partition: PartitionId,
+    key: ItemKey,
     record: Record,
     base: bytes,
     seen: Seen,
@@ -127,11 +128,13 @@ def _written(
             f"the item with all its siblings would have {len(data)} bytes, "
             f"at most {scope.limits.record_bytes_max}",
         )
-    return _composed(request, after, seen, data, base)
+    return _composed(request, key, after, seen, data, base)
 
 
-def _composed(request: Put, record: Record, seen: Seen, data: bytes, base: bytes) -> Composed:
-    context = encode_context(request.table, seen_by_writer(record, seen, request.operation))
+def _composed(
+    request: Put, key: ItemKey, record: Record, seen: Seen, data: bytes, base: bytes
+) -> Composed:
+    context = encode_context(key, seen_by_writer(record, seen, request.operation))
     gaps = max(map(len, record.history.gaps.values()), default=0)
     return Composed(data, context, highest_stamp(record), gaps, base)
 
@@ -151,15 +154,15 @@ def _is_forged(scope: Scope, partition: PartitionId, record: Record, seen: Seen)
     )
 
 
-def _seen(request: Put, record: Record) -> Seen:
+def _seen(key: ItemKey, request: Put, record: Record) -> Seen:
     """What the writer has seen. Most writers have seen exactly this record: then its own history
     serves, which costs no decoding and makes unions of it free."""
     if not request.context:
         return UNSEEN
     all_of_it = seen_by_reader(record)
-    if request.context == encode_context(request.table, all_of_it):
+    if request.context == encode_context(key, all_of_it):
         return all_of_it
-    return decode_context(request.table, request.context)
+    return decode_context(key, request.context)
 
 
 def _stamp(request: Put, seen_stamp: int) -> Stamp:

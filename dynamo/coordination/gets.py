@@ -32,7 +32,7 @@ from dynamo.ports import CORRUPT
 from dynamo.siblings.codec import DIGEST_BYTES, encode_context
 from dynamo.siblings.record import seen_by_reader, siblings
 from dynamo.timers import TimerWheel
-from dynamo.types import Instant, ItemKey, NodeId, Stamp, TableId
+from dynamo.types import Instant, ItemKey, NodeId, Stamp
 
 
 class _Get:
@@ -219,7 +219,7 @@ class Gets:
         payloads = tuple(v.payload for v in siblings(record) if v.payload is not None)
         scope.meters.siblings.observe(len(payloads))
         seen = seen_by_reader(record)
-        context = encode_context(TableId(get.table), seen)
+        context = encode_context(get.key, seen)
         done = GetDone(GET_DONE, get.request_id, payloads, context, Stamp(seen.stamp))
         if behind or get.damaged:
             return [Send(get.source, done), NeedsRepair(get.key)]

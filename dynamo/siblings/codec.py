@@ -1,7 +1,7 @@
 """A record as bytes, and a context as bytes.
 
     record  = digest (8 bytes) + msgpack [format, vector, gaps, floor, operations, values]
-    context = format (1 byte) + msgpack [table, vector, gaps, stamp, operations] + check (4)
+    context = format (1) + item's tag (4) + msgpack [vector, gaps, stamp, operations] + check (4)
 
 The digest is the first half of mmh3 x64 128 over what follows. It is the record's checksum on
 disks and wires, and what a conditional read compares: replicas store a coordinator's bytes
@@ -22,7 +22,7 @@ from dynamo.siblings.record import (
     Seen,
     Value,
 )
-from dynamo.types import TableId
+from dynamo.types import ItemKey
 
 RECORD_FORMAT = 1
 CONTEXT_FORMAT = b"\x01"
@@ -32,6 +32,7 @@ CONTEXT_BYTES_MAX = 64 << 10
 """Larger than any honest context; a longer one is refused unread."""
 
 _digest = mmh3.mmh3_x64_128_digest
+_tag = mmh3.mmh3_32_digest
 _pack = msgpack.Packer(autoreset=True).pack
 
 
@@ -103,33 +104,41 @@ def verified(data: bytes) -> bool:
     return _digest(memoryview(data)[DIGEST_BYTES:])[:DIGEST_BYTES] == data[:DIGEST_BYTES]
 
 
-def encode_context(table: TableId, seen: Seen) -> bytes:
-    """The opaque token that a read or a put returns."""
+def encode_context(item: ItemKey, seen: Seen) -> bytes:
+    """The opaque token that a read or a put of `item` returns."""
     (vector, gaps), stamp, operations = seen
-    body: bytes = CONTEXT_FORMAT + _pack((table, vector, gaps or None, stamp, operations))
-    return body + mmh3.mmh3_32_digest(body)
+    packed: bytes = _pack((vector, gaps or None, stamp, operations))
+    body: bytes = CONTEXT_FORMAT + _tag(item) + packed
+    return body + _tag(body)
 
 
-def decode_context(table: TableId, context: bytes | None) -> Seen:
-    """What the writer has seen; nothing without a context.
+def decode_context(item: ItemKey, context: bytes | None) -> Seen:
+    """What the writer has seen of `item`; nothing without a context.
 
-    Raises InvalidContext for a token that was cut, altered, or made for another table.
+    Raises InvalidContext for a token that was cut, altered, or made for another item: of that one
+    it would overwrite what its holder never saw.
     """
     if not context:
         return UNSEEN
+    seen = opened_context(context)
+    if context[1:5] != _tag(item):
+        raise InvalidContext("the context was made for another item")
+    return seen
+
+
+def opened_context(context: bytes) -> Seen:
+    """What a context says, whichever item it was made for. Raises InvalidContext."""
     if len(context) > CONTEXT_BYTES_MAX:
         raise InvalidContext(f"the context has {len(context)} bytes, no context is that long")
     body = context[:-4]
-    if body[:1] != CONTEXT_FORMAT or mmh3.mmh3_32_digest(body) != context[-4:]:
+    if body[:1] != CONTEXT_FORMAT or _tag(body) != context[-4:]:
         raise InvalidContext("the context was not made by this store, or was altered")
     try:
-        made_for, vector, gaps, stamp, operations = msgpack.unpackb(
-            body[1:], use_list=False, strict_map_key=False
+        vector, gaps, stamp, operations = msgpack.unpackb(
+            body[5:], use_list=False, strict_map_key=False
         )
     except Exception as error:
         raise InvalidContext("the context was not made by this store") from error
-    if made_for != table:
-        raise InvalidContext(f"the context was made for table {made_for}, not {table}")
     history = History(vector, gaps or NO_GAPS)
     _validate(history)
     if not isinstance(stamp, int) or not 0 <= stamp < STAMP_MAX or not _are_ids(operations):

@@ -49,6 +49,7 @@ DEADLINE_MS = 300
 PATIENCE_MS = 350.0
 ATTEMPTS_MAX = 4
 RETRY_MS = 20.0
+HASTY_MS = (0.1, 4.0)
 HEDGE_MS = 30.0
 CALLERS_FAULT = (
     *(Code.UNKNOWN_TABLE, Code.KEY_TOO_LARGE, Code.VALUE_TOO_LARGE),
@@ -62,14 +63,17 @@ Done = Callable[[], None]
 class Client:
     """One session."""
 
-    def __init__(self, cluster: Cluster, number: int, counts: "Counter[str]") -> None:
+    def __init__(
+        self, cluster: Cluster, number: int, counts: "Counter[str]", hasty: float = 0.0
+    ) -> None:
+        """`hasty`: how often it asks what became of a write that is still on its way."""
         self.name = f"c{number}"
         self.world, self._cluster = cluster.world, cluster
         self.rng = cluster.world.rng(f"client {number}")
         self.clock = WallClock(cluster.world, self.rng.uniform(-40, 40))
         self._hybrid = HybridClock(cluster.config.timing.skew_ms_max)
         self._calls = Calls(cluster, self.name)
-        self._session, self._sequence = number, 0
+        self._session, self._sequence, self._hasty = number, 0, hasty
         self._nodes = list(cluster.machines)
         self.counts = counts
         """Operations by their outcome, shared by all clients."""
@@ -130,13 +134,14 @@ class Client:
                 return
             if self._is_certain(answer):
                 write.uncertain -= 1
-            if write.attempts < ATTEMPTS_MAX:
+            if write.attempts < ATTEMPTS_MAX and not (ask and hasty):
                 delay = RETRY_MS * self.rng.random()
                 self.world.at(delay, self._attempt, write, context, then, ask, node)
             else:
                 self._gave_up(write, then, ask)
 
-        patience = PATIENCE_MS if self.rng.random() < 0.85 else self.rng.uniform(5, 60)
+        hasty = self.rng.random() < self._hasty
+        patience = self.rng.uniform(*HASTY_MS) if hasty else self._patience_ms()
         self._calls.call(node, put, answered, patience)
 
     def _acknowledged(
@@ -160,6 +165,10 @@ class Client:
             self.ask_outcome(write, lambda: then(None))
         else:
             then(None)
+
+    def _patience_ms(self) -> float:
+        """How long this attempt is waited for; mostly longer than its deadline."""
+        return PATIENCE_MS if self.rng.random() < 0.85 else self.rng.uniform(5, 60)
 
     def _is_certain(self, answer: Any) -> bool:
         """Whether this failed attempt has surely changed nothing."""
@@ -303,7 +312,7 @@ class _ReplicaRead:
         record, behind = self._quorum.merged(history.rule, client._window)
         payloads = tuple(v.payload for v in siblings(record) if v.payload is not None)
         seen = seen_by_reader(record)
-        token = encode_context(TableId(history.table), seen)
+        token = encode_context(self._key, seen)
         if behind:
             client._calls.tell(client.rng.choice(behind), AskRepair(ASK_REPAIR, self._key))
         self._finish(client._shown(history, self._read, payloads, seen.stamp, token))

@@ -13,7 +13,7 @@ from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.history import KeyHistory, Write
 from dynamo.testing.store import Violation
-from dynamo.types import ItemKey, NodeId, TableId
+from dynamo.types import ItemKey, NodeId
 
 QUESTIONS_MAX = 3
 """How often an unknown write is asked about before it counts as unanswerable."""
@@ -112,7 +112,7 @@ class Finale:
                 )
 
     def _check_bounds(self, history: KeyHistory, record: Record) -> None:
-        token = encode_context(TableId(history.table), seen_by_reader(record))
+        token = encode_context(ItemKey(b""), seen_by_reader(record))
         if len(token) > CONTEXT_BYTES_MAX:
             raise Violation(f"the context of {history.name} has {len(token)} bytes")
         if len(record.operations) > self._cluster.config.limits.operations_max:

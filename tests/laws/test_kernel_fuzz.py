@@ -12,7 +12,7 @@ import mmh3
 import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_world import SESSION, WALL_MS, KernelWorld, sent
+from kernel_world import CART, SESSION, WALL_MS, KernelWorld, sent
 
 from dynamo.history import NO_GAPS, History
 from dynamo.keys import item_key
@@ -45,14 +45,15 @@ def digested(body: bytes) -> bytes:
     return mmh3.mmh3_x64_128_digest(body)[:DIGEST_BYTES] + body
 
 
-def checked(content: Any) -> bytes:
-    """A context whose check is right, whatever its content."""
-    body: bytes = CONTEXT_FORMAT + msgpack.packb(content)
+def checked(content: Any, table: TableId = CART) -> bytes:
+    """A context whose checks are right, whatever its content."""
+    item = WORLD.place(OWNED[0], table)[1]
+    body: bytes = CONTEXT_FORMAT + mmh3.mmh3_32_digest(item) + msgpack.packb(content)
     return body + mmh3.mmh3_32_digest(body)
 
 
-def context(vector: dict[str, int], table: int = 1, stamp: int = 0) -> bytes:
-    return checked((table, vector, None, stamp, ()))
+def context(vector: dict[str, int], table: TableId = CART, stamp: int = 0) -> bytes:
+    return checked((vector, None, stamp, ()), table)
 
 
 def record(actor: str, counter: int, payload: bytes | None = b"v") -> bytes:
@@ -98,7 +99,7 @@ bodies = st.tuples(st.just(1), values, values, values, values, values) | st.tupl
 records = st.one_of(
     st.sampled_from(RECORDS), bodies.map(lambda body: digested(msgpack.packb(body)))
 )
-contents = st.tuples(st.just(1), values, values, integers, values | st.just(()))
+contents = st.tuples(values, values, integers, values | st.just(()))
 contexts = st.sampled_from(CONTEXTS) | contents.map(checked)
 strings = st.one_of(
     st.sampled_from([*KEYS, *ITEM_KEYS, *OPERATIONS]), records, contexts, st.binary(max_size=30)

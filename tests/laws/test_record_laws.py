@@ -30,10 +30,11 @@ from dynamo.siblings.record import (
     voided,
     written,
 )
-from dynamo.types import Actor, Stamp, TableId
+from dynamo.types import Actor, ItemKey, Stamp
 
 WINDOW = Window(64, 10_000)
 REPLICAS = 3
+ITEM = ItemKey(b"\0\0\0\0\0\1key\0\1")
 
 
 class Model:
@@ -175,7 +176,7 @@ def test_bytes_come_back_as_the_same_record(moves: list) -> None:  # type: ignor
         assert verified(data)
         assert decode_record(data) == record
         seen = seen_by_reader(record)
-        assert decode_context(TableId(1), encode_context(TableId(1), seen)) == seen
+        assert decode_context(ITEM, encode_context(ITEM, seen)) == seen
 
 
 @given(steps, steps)

@@ -13,7 +13,7 @@ from dynamo.history import NO_GAPS, History
 from dynamo.ring.hashing import TOKEN_BITS, partition_of, token_of
 from dynamo.ring.placement import plan, shares_of, slots_of
 from dynamo.ring.ring import Member, Ring
-from dynamo.siblings.codec import decode_context
+from dynamo.siblings.codec import opened_context
 from dynamo.siblings.record import (
     NOTHING,
     UNSEEN,
@@ -255,7 +255,7 @@ def test_4_4_a_clock_has_an_entry_for_each_coordinator_and_no_other() -> None:
     context = None
     for number in range(60):
         context = done(cluster.put(f"n{number % 3 + 1}", KEY, b"v", context))
-    history = decode_context(CART, context).history
+    history = opened_context(context).history
     assert len(history.vector) == 3
     assert not history.gaps
 

@@ -43,7 +43,7 @@ from dynamo.repair.rebuild import MISSING
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member, Ring
-from dynamo.siblings.codec import decode_context, decode_record
+from dynamo.siblings.codec import decode_record, opened_context
 from dynamo.siblings.record import NOTHING, Record, operation_id
 from dynamo.storage.engine import LogEngine
 from dynamo.storage.port import EngineOptions
@@ -343,6 +343,6 @@ def done(answer: Any) -> bytes:
     return answer.context
 
 
-def gaps_in(context: bytes, table: TableId = CART) -> int:
+def gaps_in(context: bytes) -> int:
     """How many gaps a context speaks of."""
-    return sum(map(len, decode_context(table, context).history.gaps.values()))
+    return sum(map(len, opened_context(context).history.gaps.values()))

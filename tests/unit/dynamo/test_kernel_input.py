@@ -58,8 +58,10 @@ def failure(world: KernelWorld, message: Put | object) -> Failed:
     return answer
 
 
-def context(vector: dict[str, int], table: int = 1) -> bytes:
-    body = CONTEXT_FORMAT + msgpack.packb((table, vector, None, 0, ()))
+def context(vector: dict[str, int], table: TableId = CART) -> bytes:
+    """A sound context for the item `key`, whatever it claims."""
+    item = KernelWorld().place(b"key", table)[1]
+    body = CONTEXT_FORMAT + mmh3.mmh3_32_digest(item) + msgpack.packb((vector, None, 0, ()))
     return body + mmh3.mmh3_32_digest(body)
 
 
@@ -108,6 +110,10 @@ def test_a_wrong_put_changes_nothing_and_says_why(
     assert Code(answer.code) is code
     assert answer.message or code is Code.DEADLINE_EXCEEDED
     assert world.store.scan(ItemKey(b""), ItemKey(b"\xff" * 9), 10) == []
+
+
+def test_the_contexts_above_are_wrong_in_what_they_claim_only(world: KernelWorld) -> None:
+    assert sent(world.hear(CLIENT, world.put(b"key", context=context({"n2/a": 5}))), ReplicaPut)
 
 
 @pytest.mark.parametrize("r", [-1, 4])

@@ -8,7 +8,7 @@ from kernel_cluster import BIRTH_MS, CART, CATALOG, KernelCluster, done
 from dynamo.config import PRESETS, builtin
 from dynamo.errors import Code, Failure
 from dynamo.messages import PUT, Failed, Put, PutDone, failure_of
-from dynamo.siblings.codec import decode_context, encode_context
+from dynamo.siblings.codec import encode_context, opened_context
 from dynamo.siblings.record import operation_id
 from dynamo.types import OperationId, TableId
 
@@ -100,12 +100,20 @@ def test_a_context_of_another_table_is_refused() -> None:
     assert refused(cluster.put("n1", KEY, b"v", context)).code == Code.INVALID_CONTEXT
 
 
+def test_a_context_of_another_key_is_refused() -> None:
+    """It would overwrite there what its holder never saw."""
+    cluster = KernelCluster()
+    context = done(cluster.put("n1", KEY, b"v"))
+    done(cluster.put("n1", b"bob", b"unseen"))
+    assert refused(cluster.put("n1", b"bob", b"w", context)).code == Code.INVALID_CONTEXT
+
+
 def test_a_context_that_covers_what_this_node_never_issued_is_refused() -> None:
     cluster = KernelCluster()
-    seen = decode_context(CART, done(cluster.put("n1", KEY, b"v")))
+    seen = opened_context(done(cluster.put("n1", KEY, b"v")))
     (actor, counter), *_ = seen.history.vector.items()
     forged = seen.history._replace(vector={actor: counter + 5})
-    context = encode_context(CART, seen._replace(history=forged))
+    context = encode_context(cluster.place(KEY)[1], seen._replace(history=forged))
     assert refused(cluster.put("n1", KEY, b"v", context)).code == Code.INVALID_CONTEXT
 
 
