@@ -188,7 +188,7 @@ async def test_wrong_requests_are_refused_before_they_are_sent(
 
 async def test_a_context_of_another_table_is_refused_by_the_node(db: Database) -> None:
     context = await db.table("session").put("alice", 1)
-    with pytest.raises(InvalidContext, match="table"):
+    with pytest.raises(InvalidContext, match="another item"):
         await db.table("cart").put("alice", 1, context)
 
 
