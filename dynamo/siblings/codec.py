@@ -68,33 +68,29 @@ def decode_record(data: bytes) -> Record:
 def _is_sound(record: Record) -> bool:
     """Whether its parts have the types and the bounds that all arithmetic relies on.
 
-    Sets of types are made in C: all of it costs about 1 us for a usual record.
+    `join` and `sum` look at all parts of one kind in one call; what is of another type raises.
     """
     (vector, gaps), floor, operations, values = record
-    if type(vector) is not dict or not set(map(type, vector)) <= _STRINGS:
+    if type(vector) is not dict or type(operations) is not dict:
         return False
-    if vector and (set(map(type, vector.values())) != _INTEGERS or min(vector.values()) < 1):
+    if vector and (min(vector.values()) < 1 or type(sum(vector.values())) is not int):
         return False
+    "".join(vector)
     if gaps and not (gaps.keys() <= vector.keys() and _are_in_order(History(vector, gaps))):
         return False
-    if type(floor) is not int or type(operations) is not dict:
+    if type(floor) is not int or len(b"".join(operations)) != OPERATION_BYTES * len(operations):
         return False
-    if operations and not (
-        set(map(type, operations)) == _BYTES
-        and set(map(len, operations)) == _OPERATION_LENGTHS
-        and set(operations.values()) <= _STATES
-    ):
+    if operations and not _STATES.issuperset(operations.values()):
         return False
-    return all(
-        tuple(map(type, value)) in _VALUE_SHAPES
-        and len(value.operation) == OPERATION_BYTES
-        and 0 < value.counter <= vector.get(value.actor, 0)
-        for value in values
-    )
+    for value in values:
+        actor, counter, _, operation, _ = value
+        if tuple(map(type, value)) not in _VALUE_SHAPES or len(operation) != OPERATION_BYTES:
+            return False
+        if not 0 < counter <= vector.get(actor, 0):
+            return False
+    return True
 
 
-_STRINGS, _INTEGERS, _BYTES = frozenset({str}), frozenset({int}), frozenset({bytes})
-_OPERATION_LENGTHS = frozenset({OPERATION_BYTES})
 _STATES = frozenset({OVERWRITTEN, VOID})
 _VALUE_SHAPES = frozenset({(str, int, int, bytes, bytes), (str, int, int, bytes, type(None))})
 

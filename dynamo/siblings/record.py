@@ -196,6 +196,9 @@ def siblings(record: Record) -> list[Value]:
 
 def seen_by_reader(record: Record) -> Seen:
     """What a reader of this record has seen: everything."""
+    if len(record.values) == 1:
+        _, _, stamp, operation, _ = record.values[0]
+        return Seen(record.history, stamp, (operation,))
     operations = tuple(value.operation for value in siblings(record))
     return Seen(record.history, highest_stamp(record), operations)
 
@@ -203,6 +206,8 @@ def seen_by_reader(record: Record) -> Seen:
 def seen_by_writer(record: Record, seen: Seen, operation: OperationId) -> Seen:
     """What a writer knows who had `seen` that much and whose `operation` is in `record`: all of
     the record's history but the dots of siblings that it never saw."""
+    if len(record.values) == 1 and record.values[0].operation == operation:
+        return Seen(record.history, record.values[0].stamp, (operation,))
     unseen = [
         Dot(value.actor, value.counter)
         for value in record.values
