@@ -314,10 +314,13 @@ class LogEngine:
         self._waiting, self._tokens, self._waiting_bytes = {}, [], 0
 
     def _freeze(self) -> None:
-        """Everything written so far is in the groups up to `_frozen_number`, once they are run."""
+        """Everything written so far is in the groups up to `_frozen_number`, once they are run, and
+        nothing that is written later is in them."""
+        if self._waiting:
+            self._seal()
         self._frozen, self._active = self._active, RecentWrites()
         self._newest = self._active.entries
-        self._frozen_number = self._number + len(self._full) + bool(self._waiting)
+        self._frozen_number = self._number + len(self._full)
         self._frozen_log_bytes = self._log.appended_bytes
 
     def _make_checkpoint(self, *, clean: bool) -> Checkpoint:

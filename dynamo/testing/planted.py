@@ -3,8 +3,8 @@
 Each is a few functions put in place of the right ones while a scenario runs. A checker that cannot
 find every one of these within 200 seeds is not worth trusting; `tests/simulation` holds it to that.
 
-    with planted(BUGS["acknowledge before fsync"]):
-        assert Scenario(seed).run().violation
+    with planted(bug := BUGS["acknowledge before fsync"]):
+        assert Scenario(seed, bug.shape).run().violation
 """
 
 from collections.abc import Iterator
@@ -28,6 +28,7 @@ from dynamo.testing import node
 from dynamo.testing.client import Client
 from dynamo.testing.disk import SimulatedFiles
 from dynamo.testing.history import Write
+from dynamo.testing.scenario import DEFAULT, Shape
 from dynamo.testing.store import Store
 
 Patch = tuple[Any, str, Any]
@@ -39,6 +40,8 @@ class Bug(NamedTuple):
 
     story: str
     patches: tuple[Patch, ...]
+    shape: Shape = DEFAULT
+    """The runs that show it soonest."""
 
 
 @contextmanager
@@ -176,8 +179,12 @@ def _count_twice(self: Puts, node: Any, id: int, *rest: Any) -> list[Any]:
     return _acknowledge(self, node, id, *rest)
 
 
-def _always_ready(self: Kernel, *_: Any) -> bool:
-    return True
+_new_kernel = Kernel.__init__
+
+
+def _always_ready(self: Kernel, *arguments: Any) -> None:
+    _new_kernel(self, *arguments)
+    self._ready |= self._mine
 
 
 _ship = Outcomes._ship
@@ -202,6 +209,11 @@ def _new_operation(self: Client, write: Write, *rest: Any) -> None:
     _attempt(self, write, *rest)
 
 
+_CRASHES = Shape(nodes=3, tracks=4, kinds=("crash", "crash", "loss", "delay", "slow disk", "pause"))
+_DISKS = Shape(
+    nodes=3, tracks=4, kinds=("lost disk", "lost disk", "crash", "delay", "loss", "slow disk")
+)
+
 BUGS = {
     "acknowledge before fsync": Bug(
         "A power loss takes acknowledged writes along.",
@@ -214,30 +226,37 @@ BUGS = {
     "checkpoint number before its data": Bug(
         "A crash between the two leaves a log that is believed to be covered.",
         ((checkpoints.Checkpoint, "slices", _position_first),),
+        _CRASHES,
     ),
     "dot reissued after a crash": Bug(
         "A new write bears the dot of an old one, and replicas drop it as known (riak's kv679).",
         ((node, "boot", _epoch_stays),),
+        _CRASHES,
     ),
     "no gap after an unclean start": Bug(
         "A restarted coordinator claims to have seen what it shipped and forgot (kv679).",
         ((node, "boot", _no_gap),),
+        _CRASHES,
     ),
     "lost disk keeps its incarnation": Bug(
         "An empty disk issues the dots of the lost one once more.",
         ((node, "boot", _same_incarnation), (Boot, "number", property(lambda self: 1))),
+        _DISKS,
     ),
     "lost disk counts at once": Bug(
         "A node with an empty disk answers reads before it has rebuilt.",
         ((node, "boot", _nothing_missing),),
+        _DISKS,
     ),
     "rebuilding node counts for reads": Bug(
-        "The same, in the one place that asks whether a partition counts.",
-        ((Kernel, "_ready", _always_ready), (Kernel, "_ready_for", _always_ready)),
+        "The same, in the one set that says which partitions count.",
+        ((Kernel, "__init__", _always_ready), (Kernel, "_ready_for", lambda *_: True)),
+        _DISKS,
     ),
     "rebuilt from one source": Bug(
         "One co-owner need not hold what the lost disk and another had acknowledged.",
         ((Rebuild, "__init__", _one_source),),
+        _DISKS,
     ),
     "bare dot shipped": Bug(
         "The history travels without the siblings that it covers: they vanish.",
@@ -270,6 +289,7 @@ BUGS = {
     "gaps closed too early": Bug(
         "A gap is declared seen although a replica may hold something in it.",
         ((Puts, "_settle", _agree_too_early),),
+        _CRASHES,
     ),
     "acknowledgement counted twice": Bug(
         "A message that arrives twice makes a quorum of one.",
@@ -278,6 +298,7 @@ BUGS = {
     "not applied without a fence": Bug(
         "A write that was still on its way appears after its author was told it never will.",
         ((Outcomes, "_ship", _no_fence),),
+        Shape(hasty=0.5),
     ),
 }
 """Every planted bug by its name."""
