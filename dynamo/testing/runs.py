@@ -1,0 +1,61 @@
+"""Many seeds, in as many processes as there are cores, and what they saw together."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from multiprocessing import get_context
+
+from dynamo.testing.faults import KINDS
+from dynamo.testing.scenario import DEFAULT, Result, Scenario, Shape
+
+REPEAT = "python -m dynamo.testing --seed {seed} --trace"
+
+
+def run_seed(seed: int, shape: Shape = DEFAULT) -> Result:
+    """One run. What nobody expected is a finding as well."""
+    return Scenario(seed, shape).run()
+
+
+def run_seeds(seeds: Iterable[int], jobs: int) -> Iterator[Result]:
+    """All runs, as they end."""
+    if jobs == 1:
+        yield from map(run_seed, seeds)
+        return
+    with get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap_unordered(run_seed, seeds)
+
+
+class Summary:
+    """What all runs saw, added up."""
+
+    def __init__(self) -> None:
+        self.seeds = self.operations = self.events = 0
+        self.faults: Counter[str] = Counter(dict.fromkeys(KINDS, 0))
+        self.outcomes: Counter[str] = Counter()
+        self.overlapping_min = 0
+        self.failed: list[Result] = []
+
+    def add(self, result: Result) -> None:
+        """Take one run in."""
+        overlapping = result.overlapping_max
+        self.overlapping_min = min(self.overlapping_min, overlapping) if self.seeds else overlapping
+        self.seeds += 1
+        self.operations += result.operations
+        self.events += result.events
+        self.faults.update(result.faults)
+        self.outcomes.update(result.outcomes)
+        if result.violation:
+            self.failed.append(result)
+
+    def lines(self) -> Iterator[str]:
+        """The summary for people."""
+        yield f"{self.seeds} seeds, {self.operations:,} operations, {self.events:,} events"
+        yield f"at least {self.overlapping_min} faults at one time in each"
+        yield "faults      " + _counted(self.faults)
+        yield "operations  " + _counted(self.outcomes)
+        for result in sorted(self.failed):
+            yield f"FAILED seed {result.seed}: {result.violation}"
+            yield f"  repeat with: {REPEAT.format(seed=result.seed)}"
+
+
+def _counted(counts: "Counter[str]") -> str:
+    return ", ".join(f"{name} {counts[name]:,}" for name in sorted(counts))
