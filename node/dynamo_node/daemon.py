@@ -11,11 +11,16 @@ from typing import Any
 from dynamo.config import ClusterConfig
 from dynamo_node.assembly import running_node
 from dynamo_node.edges import open_edges
+from dynamo_node.node import Node
 
 SWITCH_INTERVAL_S = 0.0005
 """How long the event loop may keep the interpreter from the log and checkpoint threads. Python's
 default of 5 ms makes a checkpoint beside a busy loop take 20 times as long (5.5 s instead of 0.27 s
 for 28 MB), because LMDB hands the interpreter back after every item."""
+LINKED_WITHIN_S = 2.0
+"""How long a starting node looks for its peers before it says that it serves. Raising it: beside
+dead peers it is announced later; lowering it: who begins at once may find no quorum yet."""
+LINKED_POLL_S = 0.005
 MALLOC_KEEP_BYTES = 32 << 20
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
@@ -36,10 +41,20 @@ async def serve(
         running_node(config, name, bootstrap=bootstrap) as node,
         open_edges(node, me),
     ):
+        await _linked(node, config, stop)
         ready({"port": me.port, "grpc_port": me.grpc_port, "metrics_port": me.metrics_port})
         await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)
         if node.failed.done():
             node.failed.result()
+
+
+async def _linked(node: Node, config: ClusterConfig, stop: "asyncio.Future[None]") -> None:
+    """Return when all peers are linked, or it is not worth waiting any longer."""
+    peers = [peer.name for peer in config.nodes if peer.name != node.me]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINKED_WITHIN_S):
+            while not all(map(node.is_linked, peers)) and not (stop.done() or node.failed.done()):
+                await asyncio.sleep(LINKED_POLL_S)
 
 
 def _keep_freed_memory() -> None:

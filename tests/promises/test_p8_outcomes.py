@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cluster_process import ClusterProcess, until
+from cluster_process import ClusterProcess, pause, until
 from remembering import serves_all
 
 from dynamo_client import Database, OutcomeUnknown, Unavailable, connect
@@ -79,7 +79,7 @@ async def _settled(db: Database, operation_id: str) -> str:
             try:
                 answers.append(await db.outcome(operation_id, timeout_ms=2000))
             except Unavailable:
-                await until(lambda: True, "a moment")
+                await pause()
 
     async with asyncio.timeout(20):
         await ask()
