@@ -5,7 +5,8 @@
 Every write that the lost disk had acknowledged is on W-1 other owners at least, so any N-W+1
 co-owners hold all of them between them; tables of other N and W have other owners, and each must
 have its own sources. Until then the node takes writes (they are durable here) but answers no read.
-A co-owner that is itself rebuilding does not count as a source, and is asked again after a pause.
+A co-owner that is itself rebuilding at any page does not count as a source (what it copies later
+may lie behind the cursor), and is asked again, from the start, after a pause.
 """
 
 from collections.abc import Callable
@@ -96,7 +97,7 @@ class Rebuild:
         if not self.waits_for(node, page.id):
             return []
         partition = self._scans.pop(page.id).partition
-        if not page.last and page.items and self._has_room():
+        if page.whole and not page.last and page.items and self._has_room():
             return [self._ask(node, partition, page.items[-1][0], now_ms)]
         if not page.whole or not page.last:
             self._put_off[partition, node] = now_ms + RETRY_MS

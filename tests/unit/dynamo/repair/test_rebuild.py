@@ -114,6 +114,18 @@ def test_a_co_owner_that_is_itself_rebuilding_does_not_count() -> None:
     assert world.rebuild.is_missing(P0)
 
 
+def test_a_co_owner_that_was_rebuilding_at_an_early_page_does_not_count_either() -> None:
+    """What it copies itself, behind the cursor, would never be seen."""
+    world = World(3, 1, ONE)
+    world.advance()
+    world.page(NodeId("n2"), b"a", last=False, whole=False)
+    assert world.sources() == ["n2", "n3"], "n2 is left alone for a while"
+    world.page(NodeId("n3"), b"a")
+    assert world.rebuild.is_missing(P0)
+    world.advance(RETRY_MS)
+    assert world.asked[-1] == (NodeId("n2"), world.asked[-1][1]._replace(after=b""))
+
+
 def test_it_asks_others_meanwhile_and_that_one_again_after_a_pause() -> None:
     """Two nodes that rebuild at once must not keep each other busy, nor starve each other."""
     world = World(3, 1, ONE)
