@@ -111,6 +111,9 @@ class StoreDriver:
         self._meters.commit_group.observe(len(tokens))
         self._next_group()
         self._persisted(tokens)
+        self._checkpoint_if_due()
+
+    def _checkpoint_if_due(self) -> None:
         if self._checkpointing is None and self._engine.checkpoint_due():
             self._checkpointing = self._loop.create_task(self._checkpoint())
 
@@ -138,8 +141,10 @@ class StoreDriver:
         self._checkpointing = None
 
     def _check_disk(self) -> None:
-        """Look at the free space now and then."""
+        """Look at the free space now and then. A checkpoint that could not be made before is begun
+        from here: with the memory full there is no write any more that would begin it."""
         self._engine.check_disk()
+        self._checkpoint_if_due()
         self._timers = [timer for timer in self._timers if not timer.cancelled()][-2:]
         self._timers.append(self._loop.call_later(DISK_CHECK_S, self._check_disk))
 

@@ -1,0 +1,69 @@
+"""The store driver around engines that run into trouble."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from dynamo.meters import Meters
+from dynamo.storage.files import DiskFull
+from dynamo.storage.memory_engine import MemoryEngine
+from dynamo_node import storing
+from dynamo_node.storing import StoreDriver
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storing, "DISK_CHECK_S", 0.002)
+    monkeypatch.setattr(storing, "DISK_FULL_RETRY_S", 0.002)
+
+
+class Frozen:
+    """A checkpoint of one slice."""
+
+    def __init__(self, piece: Callable[[], int]) -> None:
+        self._piece = piece
+
+    def slices(self) -> Iterator[Callable[[], int]]:
+        yield self._piece
+
+
+class FullOfMemory(MemoryEngine):
+    """Nothing is accepted any more until a checkpoint has made room."""
+
+    def __init__(self, disk_is_full: int = 0, log_is_behind: int = 0) -> None:
+        super().__init__()
+        self.disk_is_full, self.log_is_behind = disk_is_full, log_is_behind
+        self.emptied = asyncio.Event()
+
+    def checkpoint_due(self) -> bool:
+        return not self.emptied.is_set()
+
+    def begin_checkpoint(self) -> Frozen | None:
+        if self.log_is_behind:
+            self.log_is_behind -= 1
+            return None
+        return Frozen(self._slice)
+
+    def checkpointed(self, checkpoint: Any) -> None:
+        self.emptied.set()
+
+    def _slice(self) -> int:
+        if self.disk_is_full:
+            self.disk_is_full -= 1
+            raise DiskFull("no room")
+        return 0
+
+
+@pytest.mark.parametrize("trouble", [{"disk_is_full": 2}, {"log_is_behind": 2}, {}])
+async def test_a_checkpoint_that_is_due_needs_no_write_to_begin(trouble: dict[str, int]) -> None:
+    """With the memory full no write comes any more: a node that waited for one stayed full."""
+    engine = FullOfMemory(**trouble)
+    failures: list[BaseException] = []
+    async with (
+        asyncio.timeout(5),
+        StoreDriver(engine, lambda _: None, failures.append, Meters(), None),
+    ):
+        await engine.emptied.wait()
+    assert not failures
