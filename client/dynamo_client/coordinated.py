@@ -95,8 +95,10 @@ class Coordinated:
     def answered(self, peer: Peer, message: Message, now_ms: float) -> None:
         """A coordinator's answer."""
         parsed = parse(message)
-        sent_ms = self._asked.pop(peer, now_ms)
-        if self._attempts.is_write:
+        sent_ms = self._asked.pop(peer, None)
+        if sent_ms is None:
+            sent_ms = now_ms  # asked in two rounds and answering twice: it held one slot
+        elif self._attempts.is_write:
             peer.released()
         else:
             peer.answered(now_ms - sent_ms)

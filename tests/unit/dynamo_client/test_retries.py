@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from fake_cluster import (
     FakeCluster,
+    FakeNode,
+    Raw,
     fake_cluster,
     hang_up,
     lost_answer,
@@ -17,7 +19,8 @@ from fake_cluster import (
 )
 
 from dynamo.errors import Code, Failure
-from dynamo.messages import ASK_CLUSTER, PUT
+from dynamo.messages import ASK_CLUSTER, PUT, failed
+from dynamo.wire import Link
 from dynamo_client import (
     Database,
     InvalidRequest,
@@ -266,3 +269,24 @@ async def test_a_node_that_talks_nonsense_is_cut_off(db: Database, cluster: Fake
     first.rule(PUT, reply(30, "no context"))
     await db.table("cart").put("alice", 1)
     assert len(second.requests(PUT)) == 1
+
+
+async def test_a_node_that_answers_the_same_request_twice_gives_back_one_slot(
+    db: Database, cluster: FakeCluster
+) -> None:
+    """Silent in the first round, asked again in the second: two answers, one slot taken."""
+    first, second, third = owners_of(cluster, CART, b"alice")
+    late: list[tuple[Link, int]] = []
+
+    def twice_busy(node: FakeNode, link: Link, message: Raw) -> None:
+        late.append((link, message[1]))
+        if len(late) == 2:
+            for link, id in late:
+                link.send(failed(id, BUSY))
+
+    first.rule(PUT, twice_busy, times=2)
+    second.rule(PUT, refuse(BUSY), times=1)
+    third.rule(PUT, refuse(BUSY), times=1)
+    await db.table("cart").put("alice", 1)
+    assert len(late) == 2
+    assert [peer.in_flight for peer in db._opened_router().links.peers.values()] == [0, 0, 0]
