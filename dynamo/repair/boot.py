@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgpack
 
+from dynamo.repair.lives import start_number
 from dynamo.repair.rebuild import MISSING, decode_partitions, encode_partitions
 from dynamo.types import PartitionId
 
@@ -23,7 +24,6 @@ ROLLED_BACK = "rolled back"
 """Set when a peer remembers a later start than this disk does: an old copy of a disk came back."""
 
 INCARNATION_DIGITS = 9
-_EPOCH_BITS = 20
 
 
 class Found(NamedTuple):
@@ -44,11 +44,12 @@ class Boot(NamedTuple):
     epoch: int
     unclean_epoch: int
     missing: frozenset[PartitionId]
+    wall_ms: int = 0
 
     @property
     def number(self) -> int:
-        """Rises with every start, also across lost disks; peers remember the highest."""
-        return int(self.incarnation, 36) << _EPOCH_BITS | self.epoch
+        """What peers remember of this start (dynamo.repair.lives)."""
+        return start_number(self.epoch, self.wall_ms)
 
     def meta(self) -> dict[str, bytes]:
         """What must be durable before serving."""
@@ -61,11 +62,12 @@ def boot(found: Found, mine: tuple[PartitionId, ...], bootstrap: bool, wall_ms: 
     """Decide. `mine`: the partitions of which this node is an owner."""
     incarnation, epoch, unclean = _identity(found)
     if found.fresh and bootstrap:
-        return Boot(_new_incarnation(wall_ms), 1, 0, frozenset())
+        return Boot(_new_incarnation(wall_ms), 1, 0, frozenset(), wall_ms)
     if found.fresh or found.damaged or found.rolled_back or not incarnation:
-        return Boot(_new_incarnation(wall_ms), epoch + 1, 0, frozenset(mine))
+        return Boot(_new_incarnation(wall_ms), epoch + 1, 0, frozenset(mine), wall_ms)
     missing = decode_partitions(found.missing or b"")
-    return Boot(incarnation, epoch + 1, unclean if found.clean else epoch + 1, missing)
+    unclean = unclean if found.clean else epoch + 1
+    return Boot(incarnation, epoch + 1, unclean, missing, wall_ms)
 
 
 def _identity(found: Found) -> tuple[str, int, int]:

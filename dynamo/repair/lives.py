@@ -4,6 +4,7 @@
     a new incarnation         anything                      it is who it says it is from now on
     the present incarnation   a start not later than this   the same
     the present incarnation   a later start                 an old copy: it would reissue its dots
+    the present incarnation   another start of that number  an old copy, from before that one
     a former incarnation      replaced by another since     an old copy
 
 Incarnations are told apart, never ordered: a disk that was replaced while the clock was wrong may
@@ -18,6 +19,15 @@ FORMER_MAX = 16
 """Lost disks of one node that its peers remember; the oldest is forgotten first."""
 
 
+STARTED_BITS = 40
+"""Of a start's number, below its epoch: when it was, so that no two starts have one number."""
+
+
+def start_number(epoch: int, wall_ms: int) -> int:
+    """A start as peers remember it; it rises from start to start of one disk."""
+    return epoch << STARTED_BITS | wall_ms & (1 << STARTED_BITS) - 1
+
+
 class Lives(NamedTuple):
     """The starts of one node, as a peer has met them."""
 
@@ -29,7 +39,7 @@ class Lives(NamedTuple):
     def shows_old_copy(self, incarnation: str, number: int) -> bool:
         """Whether this start is that of a disk which has come back from the past."""
         if incarnation == self.incarnation:
-            return number < self.number
+            return number != self.number and _epoch(number) <= _epoch(self.number)
         return incarnation in self.former
 
     def after(self, incarnation: str, number: int) -> "Lives":
@@ -47,6 +57,10 @@ def met(known: Lives | None, incarnation: str, number: int) -> Lives | None:
     if known.shows_old_copy(incarnation, number):
         return None
     return known.after(incarnation, number)
+
+
+def _epoch(number: int) -> int:
+    return number >> STARTED_BITS
 
 
 def encode_lives(lives: dict[str, Lives]) -> bytes:

@@ -8,7 +8,7 @@ The rules are in `dynamo.repair.lives`.
 from dynamo.repair.lives import decode_lives, encode_lives, met
 from dynamo.storage.port import Engine
 
-_NAME = "boots"
+_NAME = "starts of peers"
 
 
 class Boots:

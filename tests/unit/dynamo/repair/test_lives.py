@@ -1,6 +1,18 @@
 """What peers remember of a node's starts, and which starts are those of an old copy of its disk."""
 
-from dynamo.repair.lives import FORMER_MAX, Lives, decode_lives, encode_lives, met
+from dynamo.repair.lives import FORMER_MAX, Lives, decode_lives, encode_lives, start_number
+from dynamo.repair.lives import met as met_number
+
+NOW_MS = 1_700_000_000_000
+
+
+def met(known: Lives | None, incarnation: str, epoch: int, wall_ms: int = NOW_MS) -> Lives | None:
+    """By epochs."""
+    return met_number(known, incarnation, start_number(epoch, wall_ms))
+
+
+def after(incarnation: str, epoch: int, former: tuple[str, ...] = ()) -> Lives:
+    return Lives(incarnation, start_number(epoch, NOW_MS), former)
 
 
 def lives(*starts: tuple[str, int]) -> Lives:
@@ -14,12 +26,19 @@ def lives(*starts: tuple[str, int]) -> Lives:
 
 
 def test_starts_of_one_disk_rise() -> None:
-    assert lives(("a", 1), ("a", 2)) == Lives("a", 2)
-    assert lives(("a", 2), ("a", 2)) == Lives("a", 2)
+    assert lives(("a", 1), ("a", 2)) == after("a", 2)
+    assert lives(("a", 2), ("a", 2)) == after("a", 2)
 
 
 def test_an_earlier_start_of_the_same_disk_is_an_old_copy() -> None:
     assert met(lives(("a", 5)), "a", 4) is None
+
+
+def test_a_copy_from_before_the_last_start_is_an_old_copy_with_the_same_epoch() -> None:
+    """Copied while it was down, started, written, and the copy put back: both are start 5."""
+    assert met(lives(("a", 5)), "a", 5, NOW_MS + 1) is None
+    assert met(lives(("a", 5)), "a", 5, NOW_MS - 1) is None
+    assert met(lives(("a", 5)), "a", 6, NOW_MS - 1) is not None
 
 
 def test_the_disk_that_was_replaced_is_an_old_copy_however_late_it_starts() -> None:
@@ -29,7 +48,7 @@ def test_the_disk_that_was_replaced_is_an_old_copy_however_late_it_starts() -> N
 def test_a_new_disk_is_welcome_although_its_clock_is_behind() -> None:
     """The simulator's seed 285: two disks lost, and the clock set back before the second."""
     known = lives(("b", 900))
-    assert met(known, "a", 100) == Lives("a", 100, ("b",))
+    assert met(known, "a", 100) == after("a", 100, ("b",))
 
 
 def test_only_so_many_lost_disks_are_remembered() -> None:
