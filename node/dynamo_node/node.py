@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from dynamo.config import ClusterConfig, TableConfig
-from dynamo.errors import CorruptData, DynamoError
+from dynamo.errors import CorruptData, DynamoError, StorageFailed
 from dynamo.kernel import Kernel
 from dynamo.messages import (
     Broadcast,
@@ -160,7 +160,9 @@ class Node:
         now = Instant(self._loop.time() * 1000, time.time_ns() // 1_000_000)
         try:
             effects = self.kernel.handle(event, now)
-        except CorruptData as error:  # not of a record, that the kernel bears: of a whole table
+        except (CorruptData, StorageFailed) as error:
+            # Damage not of a record, which the kernel bears, but of a whole table, or no answer at
+            # all from the disk: a node that went on would fail every link that asks for anything.
             self.fail(error)
             return
         self._perform(effects)
@@ -229,9 +231,10 @@ class Node:
             answer.set_result(message)
 
     def _tick(self) -> None:
-        """Time passes, as long as somebody waits for it."""
+        """Time passes, as long as somebody waits for it and the store is there."""
         self._ticking = False
-        if self.kernel.deadline() is not None:
+        ended = self.driver is not None and self.driver.is_closing
+        if not ended and self.kernel.deadline() is not None:
             self.feed(Tick())
 
     def _peer_opened(self, link: Link, hello: Hello) -> None:

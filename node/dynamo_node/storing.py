@@ -52,7 +52,9 @@ class StoreDriver:
         self._began = 0.0
         self._log_thread = Worker("log")
         self._checkpoint_thread = Worker("checkpoint")
-        self._busy = self._closing = False
+        self.is_closing = False
+        """Whether the store is about to be closed and must be touched no more."""
+        self._busy = False
         self._pause_share = SLICE_PAUSE_SHARE
         self._checkpointing: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -70,7 +72,7 @@ class StoreDriver:
         """Finish the group and the checkpoint under way; the engine is closed by its owner."""
         for timer in (*self._timers, *([self._retry] if self._retry else [])):
             timer.cancel()
-        self._pause_share, self._closing = 0.0, True
+        self._pause_share, self.is_closing = 0.0, True
         if self._checkpointing is not None:
             await asyncio.wait([self._checkpointing])
         await self._log_thread.close()
@@ -83,7 +85,7 @@ class StoreDriver:
             self._loop.call_soon(self._next_group)
 
     def _next_group(self) -> None:
-        group = None if self._closing else self._engine.take_group()
+        group = None if self.is_closing else self._engine.take_group()
         if group is None:
             self._busy = False
             return
