@@ -87,6 +87,7 @@ class Links:
             peer.addresses.remove(address)
         peer.addresses.insert(0, address)
         if node not in self._keepers:
+            peer.reason = ""  # what was said before somebody cared for the link is no verdict
             self._decided[node] = asyncio.Event()
             name = f"link to {node}"
             self._keepers[node] = self._loop.create_task(self._keep(peer), name=name)

@@ -126,7 +126,8 @@ async def _check_few(seeds: str, found_by_one: bool) -> None:
     """While n2 is rebuilding: R=1 finds every key or is refused, R=2 is refused."""
     for reads in ("client", "server"):
         async with connect(seeds, reads=reads, timeout_ms=3000) as db:
-            assert (await _node(db, "n2"))["state"] == "rebuilding"
+            told = await _node(db, "n2")
+            assert told["state"] == "rebuilding", told
             for number in range(0, FEW, 2):
                 if found_by_one:
                     await _is_there(db, number, r=1)
