@@ -5,6 +5,7 @@ stop:  refuse new work ─▶ wait for what is in flight ─▶ close links ─�
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -77,7 +78,7 @@ async def running_node(
         try:
             await links.listen(me.address, me.port)
         except OSError as error:
-            raise CannotStart(f"{me.seed} cannot be used for frames: {error.strerror}") from error
+            raise CannotStart(f"{me.seed} cannot be used for frames: {_why(error)}") from error
         dialing = loop.create_task(keep_linked(node, links, config))
         stack.push_async_callback(_cancelled, dialing)
         yield node
@@ -102,6 +103,8 @@ def _boot(engine: Engine, recovery: Recovery, ring: Ring, me: NodeId, bootstrap:
         group.run()
         engine.sync()
         engine.synced(group)
+    if decided.missing:
+        log.warning("copying what is missing from the others", partitions=len(decided.missing))
     log.info(
         "store opened",
         fresh=recovery.fresh,
@@ -127,6 +130,11 @@ def _limits(config: ClusterConfig, me: NodeConfig) -> LinkLimits:
         clients_bytes_max=me.limits.clients_bytes_max,
         connections_max=me.limits.clients_max + len(config.nodes),
     )
+
+
+def _why(error: OSError) -> str:
+    """The system's own words; asyncio's repeat the address in them."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
 
 
 async def _drain(node: Node, timeout_ms: int) -> None:

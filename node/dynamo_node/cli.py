@@ -28,6 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _exit(2, str(error))
     except CannotStart as error:
         _exit(1, str(error))
+    except OSError as error:
+        _exit(
+            1,
+            f"{error.filename} cannot be used: {error.strerror}" if error.filename else str(error),
+        )
     sys.exit(0)
 
 

@@ -8,7 +8,7 @@ import typer
 from dynamo.config import NODES_MAX, ClusterConfig, builtin
 from dynamo_node.config_file import load
 from dynamo_node.config_text import render
-from dynamo_node.logs import LogFormat
+from dynamo_node.logs import LogFormat, LogLevel
 from dynamo_node.up import UpOptions
 from dynamo_node.up import up as run_cluster
 
@@ -49,6 +49,9 @@ def up(
     restart: Annotated[
         bool, typer.Option("--restart/--no-restart", help="Start a node that dies again.")
     ] = True,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="All the nodes' log on a terminal, not warnings only.")
+    ] = False,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Write the configuration to stdout and stop.")
     ] = False,
@@ -62,7 +65,7 @@ def up(
     if print_config:
         typer.echo(render(wanted), nl=False)
         return
-    raise typer.Exit(run_cluster(UpOptions(wanted, data, ready_file, restart)))
+    raise typer.Exit(run_cluster(UpOptions(wanted, data, ready_file, restart, verbose)))
 
 
 @app.command()
@@ -86,12 +89,18 @@ def run(
     log_format: Annotated[
         str, typer.Option(metavar="auto|json|text", help="auto: text on a terminal, else json.")
     ] = "auto",
+    log_level: Annotated[
+        str, typer.Option(metavar="info|warning", help="The least that is logged.")
+    ] = "info",
     lifeline_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run one node in the foreground; SIGTERM drains and stops it."""
     formats: dict[str, LogFormat] = {"auto": "auto", "json": "json", "text": "text"}
     if log_format not in formats:
         raise typer.BadParameter("must be auto, json or text", param_hint="--log-format")
+    levels: dict[str, LogLevel] = {"info": "info", "warning": "warning"}
+    if log_level not in levels:
+        raise typer.BadParameter("must be info or warning", param_hint="--log-level")
     cluster = load(config)
 
     # Here, because only a node needs the storage engine and the servers.
@@ -100,7 +109,14 @@ def run(
     from dynamo_node.run import run as run_node
 
     options = RunOptions(
-        cluster, name, bootstrap, data, cluster_id, lifeline_fd, formats[log_format]
+        cluster,
+        name,
+        bootstrap,
+        data,
+        cluster_id,
+        lifeline_fd,
+        formats[log_format],
+        levels[log_level],
     )
     raise typer.Exit(run_node(options, serve))
 

@@ -31,7 +31,9 @@ def locked(directory: Path, name: str, in_use: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(file, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise CannotStart(f"{directory} {in_use} (pid {holder})") from error
+            raise CannotStart(
+                f"{directory} {in_use} (pid {holder}); stop it or choose another --data"
+            ) from error
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -42,13 +44,29 @@ def locked(directory: Path, name: str, in_use: str) -> Iterator[None]:
 @contextmanager
 def node_directory(directory: Path) -> Iterator[None]:
     """Own a node's directory: `node.lock` while alive, `node.pid` until a clean end."""
-    with locked(directory, "node.lock", "is in use by another node; one daemon per directory"):
+    with locked(directory, "node.lock", "is in use by another node"):
         pid = directory / "node.pid"
         write_atomically(pid, f"{os.getpid()}\n")
         try:
             yield
         finally:
             pid.unlink(missing_ok=True)
+
+
+def require_own(directory: Path, cluster: str, node: str) -> None:
+    """Mark `directory` as this node's when it is first used. Raises ConfigError if it is another's.
+
+    Under another name or in another cluster the data would count as what it is not.
+    """
+    file = directory / "owner"
+    mine = f"{node} of cluster {cluster}"
+    if not file.exists():
+        write_atomically(file, f"{mine}\n")
+    elif (owner := file.read_text(encoding="utf-8").strip()) != mine:
+        raise ConfigError(
+            f"nodes.{node}.data",
+            f"{directory} holds the data of {owner}, not of {mine}; name the right directory or id",
+        )
 
 
 def cluster_id(directory: Path, wanted: str = LOCAL_ID) -> str:

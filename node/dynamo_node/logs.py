@@ -11,9 +11,12 @@ import structlog
 from structlog.typing import Processor
 
 LogFormat = Literal["auto", "json", "text"]
+LogLevel = Literal["info", "warning"]
+
+_LEVELS: dict[LogLevel, int] = {"info": logging.INFO, "warning": logging.WARNING}
 
 
-def configure(node: str, log_format: LogFormat = "auto", level: int = logging.INFO) -> None:
+def configure(node: str, log_format: LogFormat = "auto", level: LogLevel = "info") -> None:
     """Set the process up for logging as `node`; `auto` asks whether stderr is a terminal."""
     terminal = sys.stderr.isatty()
     text = log_format == "text" or (log_format == "auto" and terminal)
@@ -24,7 +27,7 @@ def configure(node: str, log_format: LogFormat = "auto", level: int = logging.IN
     ]
     structlog.configure(
         processors=[*shared, *_rendering(text, terminal)],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

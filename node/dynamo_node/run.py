@@ -14,7 +14,7 @@ import uvloop
 from dynamo.config import LOCAL_ID, ClusterConfig, ConfigError, NodeConfig
 from dynamo.errors import DynamoError
 from dynamo_node import logs
-from dynamo_node.directory import cluster_id, node_directory
+from dynamo_node.directory import cluster_id, node_directory, require_own
 from dynamo_node.lifeline import Lifeline
 
 
@@ -29,6 +29,7 @@ class RunOptions:
     cluster_id: str | None = None
     lifeline_fd: int | None = None
     log_format: logs.LogFormat = "auto"
+    log_level: logs.LogLevel = "info"
 
 
 class Serve(Protocol):
@@ -50,7 +51,7 @@ def run(options: RunOptions, serve: Serve) -> int:
     config = resolved(options)
     node = config.node(options.name)
     lifeline = Lifeline(options.lifeline_fd) if options.lifeline_fd is not None else None
-    logs.configure(node.name, options.log_format)
+    logs.configure(node.name, options.log_format, options.log_level)
     log = structlog.get_logger()
 
     def ready(facts: dict[str, Any]) -> None:
@@ -59,6 +60,7 @@ def run(options: RunOptions, serve: Serve) -> int:
             lifeline.ready({"name": node.name, "pid": os.getpid(), **facts})
 
     with node_directory(Path(node.data)):
+        require_own(Path(node.data), config.id, node.name)
         try:
             uvloop.run(serve(config, node.name, bootstrap=options.bootstrap, ready=ready))
         except KeyboardInterrupt:

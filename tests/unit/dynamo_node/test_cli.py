@@ -57,6 +57,7 @@ WRONG = [
     ["up", "--config", "/nowhere/cluster.yml"],
     ["run", "--name", "n1"],
     ["run", "--config", str(CLUSTER_YML), "--name", "n1", "--log-format", "xml"],
+    ["run", "--config", str(CLUSTER_YML), "--name", "n1", "--log-level", "all"],
 ]
 
 
@@ -74,6 +75,15 @@ def test_a_wrong_file_is_one_sentence(command: Command, tmp_path: Path) -> None:
     assert status == 2
     assert err.count("\n") == 1
     assert f"{file}:34: tables.cart.w: W=4 is above N=3" in err
+
+
+def test_a_directory_that_cannot_be_made_is_one_sentence(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    data = str(tmp_path / "file" / "data" / "n1")
+    arguments = ("run", "--config", str(CLUSTER_YML), "--name", "n1", "--data", data)
+    status, _, err = command(*arguments)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "cannot be used: Not a directory" in err
 
 
 def test_a_directory_that_is_run_already_is_one_sentence(command: Command, tmp_path: Path) -> None:

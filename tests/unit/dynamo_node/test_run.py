@@ -59,8 +59,8 @@ def test_a_node_owns_its_directory_while_it_serves(tmp_path: Path) -> None:
     options = RunOptions(builtin(), "n1", bootstrap=True, data=data, cluster_id=ID)
     assert run(options, daemon.serve) == 0
     assert daemon.bootstrap
-    assert daemon.files == ["node.lock", "node.pid"]
-    assert sorted(os.listdir(data)) == ["node.lock"]
+    assert daemon.files == ["node.lock", "node.pid", "owner"]
+    assert sorted(os.listdir(data)) == ["node.lock", "owner"]
     assert daemon.config is not None
     assert daemon.config.id == ID
 
@@ -72,6 +72,15 @@ def test_two_daemons_on_one_directory(tmp_path: Path) -> None:
         pytest.raises(CannotStart, match="in use by another node"),
     ):
         run(options, Daemon().serve)
+
+
+def test_the_data_of_another_node_or_cluster_is_refused(tmp_path: Path) -> None:
+    data, daemon = tmp_path / "n1", Daemon()
+    assert run(RunOptions(builtin(), "n1", data=data, cluster_id=ID), daemon.serve) == 0
+    for name, id in (("n2", ID), ("n1", "cd" * 8)):
+        with pytest.raises(ConfigError, match=f"holds the data of n1 of cluster {ID}, not of"):
+            run(RunOptions(builtin(), name, data=data, cluster_id=id), daemon.serve)
+    assert run(RunOptions(builtin(), "n1", data=data, cluster_id=ID), daemon.serve) == 0
 
 
 def test_readiness_travels_over_the_lifeline(tmp_path: Path) -> None:
