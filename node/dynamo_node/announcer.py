@@ -61,6 +61,8 @@ class Announcer:
     def serves(self, node: NodeConfig) -> None:
         """A founder that has served is a founder no more."""
         self._directory.has_served(node.name)
+        if self._announced:
+            self.say(f"{node.name} serves again")
 
     def all_serve(self, pids: dict[str, int]) -> None:
         """Write the ready file, each time with the present pids; greet once."""

@@ -25,6 +25,7 @@ class UpOptions:
     data: Path
     ready_file: Path | None = None
     restart: bool = True
+    verbose: bool = False
 
 
 def up(options: UpOptions) -> int:
@@ -36,19 +37,19 @@ def up(options: UpOptions) -> int:
         announcer = Announcer(config, directory, options.ready_file)
         announcer.prepare()
         try:
-            return asyncio.run(_supervise(config, directory, announcer, options.restart))
+            return asyncio.run(_supervise(config, directory, announcer, options))
         finally:
             announcer.withdraw()
 
 
 async def _supervise(
-    config: ClusterConfig, directory: ClusterDirectory, announcer: Announcer, restart: bool
+    config: ClusterConfig, directory: ClusterDirectory, announcer: Announcer, options: UpOptions
 ) -> int:
     supervisor = Supervisor(
         config.nodes,
-        partial(_command, directory, sys.stderr.isatty()),
+        partial(_command, directory, _logging(options.verbose, sys.stderr.isatty())),
         announcer,
-        (lambda: Restarts(Random())) if restart else None,
+        (lambda: Restarts(Random())) if options.restart else None,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -63,12 +64,18 @@ def _stop(supervisor: Supervisor, announcer: Announcer) -> None:
 
 
 def _command(
-    directory: ClusterDirectory, pretty: bool, node: NodeConfig, lifeline_fd: int
+    directory: ClusterDirectory, logging: Sequence[str], node: NodeConfig, lifeline_fd: int
 ) -> Sequence[str]:
     """How a node is started."""
     return [
         *(sys.executable, "-m", "dynamo_node", "run"),
         *("--config", str(directory.config_file), "--name", node.name),
-        *("--lifeline-fd", str(lifeline_fd), "--log-format", "text" if pretty else "json"),
+        *("--lifeline-fd", str(lifeline_fd), *logging),
         *(("--bootstrap",) if directory.is_founder(node.name) else ()),
     ]
+
+
+def _logging(verbose: bool, terminal: bool) -> Sequence[str]:
+    """What the nodes say: everything to a file or to who asks; on a terminal what went wrong."""
+    level = "info" if verbose or not terminal else "warning"
+    return ("--log-format", "text" if terminal else "json", "--log-level", level)

@@ -186,6 +186,19 @@ def test_a_ready_file_that_cannot_be_written_is_refused_early(tmp_path: Path) ->
         announcer.prepare()
 
 
+def test_a_node_that_comes_back_is_worth_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = ClusterDirectory(tmp_path)
+    config = directory.adopt(builtin(1))
+    announcer = Announcer(config, directory, None)
+    announcer.serves(config.node("n1"))
+    announcer.all_serve({"n1": 11})
+    assert capsys.readouterr().err == ""
+    announcer.serves(config.node("n1"))
+    assert capsys.readouterr().err == "dynamo-node up: n1 serves again\n"
+
+
 def test_lines_of_nodes_have_their_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
