@@ -84,7 +84,8 @@ class Attempts:
         if node not in self.pending:
             return Step.WAIT
         self.pending.remove(node)
-        self.tried.remove(node)
+        if node in self.tried:  # else it was asked in an earlier round
+            self.tried.remove(node)
         self.causes.append((node, reason))
         self._open = True
         return Step.ELSEWHERE

@@ -47,6 +47,15 @@ def test_a_quorum_that_another_could_reach_is_asked_of_the_other() -> None:
     assert write(N1).refused(N1, failure, [N3]) is Step.END
 
 
+def test_a_node_silent_since_an_earlier_round_is_lost_as_any_other() -> None:
+    attempts = write(N1, N2)
+    attempts.refused(N2, Failure(Code.OVERLOADED), [])
+    attempts.tried.clear()
+    attempts.sent(N2)
+    assert attempts.lost(N1, "killed") is Step.ELSEWHERE
+    assert (attempts.pending, attempts.tried) == ([N2], [N2])
+
+
 def test_a_lost_link_goes_elsewhere_and_leaves_a_writes_fate_open() -> None:
     attempts = write(N1)
     assert attempts.lost(N1, "killed") is Step.ELSEWHERE
