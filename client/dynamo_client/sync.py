@@ -61,6 +61,9 @@ class Database:
         self._thread: threading.Thread | None = None
         self._closing: asyncio.Event | None = None
         self._pid = os.getpid()
+        self._closing_lock = threading.Lock()
+        """What is submitted is in the loop's queue before the word to close, or not at all: in a
+        loop that is past its last step it would wait for ever."""
 
     def __enter__(self) -> "Database":
         if self._thread is not None:
@@ -81,9 +84,10 @@ class Database:
     ) -> None:
         if self._pid != os.getpid() or self._thread is None:
             return  # the loop runs in the parent
-        loop, closing, self._loop = self._loop, self._closing, None
-        if loop is not None and closing is not None:
-            loop.call_soon_threadsafe(closing.set)
+        with self._closing_lock:
+            loop, closing, self._loop = self._loop, self._closing, None
+            if loop is not None and closing is not None:
+                loop.call_soon_threadsafe(closing.set)
         self._thread.join()
 
     def table(self, name: str, codec: Codec | None = None) -> "Table":
@@ -110,11 +114,12 @@ class Database:
 
     def submit(self, make: Callable[[], Coroutine[Any, Any, T]]) -> "Future[T]":
         """Start a coroutine in the loop's thread. Raises Closed."""
-        loop = self._check()
+        self._check()
         coroutine = make()
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, loop)
-        except RuntimeError:
+            with self._closing_lock:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._check())
+        except (RuntimeError, Closed):
             coroutine.close()
             raise Closed("the database was closed") from None
 

@@ -117,3 +117,20 @@ def test_use_after_a_fork_says_so(db: Database, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "getpid", lambda: pid + 1)
     with pytest.raises(Closed, match="fork"):
         cart.get("alice")
+
+
+def test_whoever_is_late_for_the_end_is_told(cluster: ClusterThread) -> None:
+    """The database is closed by another thread while this one is about to ask."""
+    db = connect(cluster.seeds)
+    db.__enter__()
+    cart = db.table("cart")
+
+    def late() -> Any:
+        closer = threading.Thread(target=db.__exit__, args=(None, None, None))
+        closer.start()
+        closer.join(10)
+        assert not closer.is_alive()
+        return cart._table.get("alice")
+
+    with pytest.raises(Closed):
+        db.wait(late)
