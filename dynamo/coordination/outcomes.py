@@ -2,12 +2,13 @@
 
     read all N owners
       one has it         -> ship the join, `applied` once W hold it durably
-      one has a fence    -> ship it, `not applied` once no quorum can miss it
+      one has a fence    -> ship it, `not applied` once all N hold it
       all N, none has it -> fence: all N promise never to apply it, then `not applied`
       otherwise          -> `unknown`; ask again when the owners are back
 
 The fence is an entry in each owner's list of operations. A write that is still on its way finds it
-and is dropped, so that the answer stays true.
+and is refused, so that the answer stays true. Where the write came first, the fence gives way, and
+the answer is `unknown` until somebody asks again: what it replaced is gone already.
 """
 
 from dynamo.coordination.composing import wrong_operation
@@ -191,9 +192,7 @@ class Outcomes:
             return self._close(id, UNKNOWN)
         state = fate(record, operation)
         if state == VOID:
-            # An earlier fence that may not have reached all: enough that no quorum can miss it.
-            enough = table.n - min(table.r, table.w) + 1
-            return self._ship(id, inquiry, record, NOT_APPLIED, enough)
+            return self._ship(id, inquiry, record, NOT_APPLIED, len(inquiry.owners))
         if state is not None:
             return self._ship(id, inquiry, record, APPLIED, table.w)
         if forgotten(record, operation) or not read.reached:

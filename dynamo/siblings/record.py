@@ -29,7 +29,8 @@ ConflictRule = Literal["siblings", "lww"]
 OVERWRITTEN = 1
 """State of a remembered operation: it was applied, and its value is gone."""
 VOID = 2
-"""State of a remembered operation: it shall never be applied (`outcome` said so)."""
+"""State of a remembered operation: a fence, it shall not be applied here. The weakest fact: where
+the operation was applied before, the fence has not reached all, and gives way."""
 
 OPERATION_BYTES = 20
 
@@ -92,7 +93,9 @@ def merge(one: Record, other: Record, rule: ConflictRule, window: Window) -> Rec
     survivors = _survivors(one, other)
     for value in (*one.values, *other.values):
         if value not in survivors:
-            gone.setdefault(value.operation, OVERWRITTEN)
+            gone[value.operation] = OVERWRITTEN
+        elif gone.get(value.operation) == VOID:
+            del gone[value.operation]
     live = [value for value in survivors if value.operation not in gone]
     if rule == "lww":
         live = _latest(live, gone)
@@ -108,9 +111,14 @@ def supersedes(one: Record, other: Record) -> bool:
         return False
     operations = one.operations
     if not (other.operations.keys() <= operations.keys()):
-        for operation in other.operations:
+        live = {value.operation for value in one.values}
+        for operation, state in other.operations.items():
             if operation not in operations and operation_stamp(operation) > one.floor:
+                if state == VOID and operation in live:
+                    continue
                 return False
+    if VOID in operations.values() and _was_applied(operations, other):
+        return False
     for value in other.values:
         operation = value.operation
         if operation not in operations and operation_stamp(operation) > one.floor:
@@ -265,6 +273,13 @@ def _lateness(value: Value) -> tuple[Stamp, OperationId]:
     stands behind all that it replaced. Anything that two dots of one operation could differ in
     would let two writes each overwrite the other, and both would be gone."""
     return value.stamp, value.operation
+
+
+def _was_applied(fences: Mapping[OperationId, int], other: Record) -> bool:
+    """Whether the other record knows an operation as applied that is fenced off here."""
+    applied = {value.operation for value in other.values}
+    applied.update(key for key, state in other.operations.items() if state != VOID)
+    return any(state == VOID and key in applied for key, state in fences.items())
 
 
 def _joined_operations(

@@ -16,6 +16,7 @@ from dynamo.siblings.codec import (
 from dynamo.siblings.record import (
     NOTHING,
     UNSEEN,
+    VOID,
     Record,
     Seen,
     Value,
@@ -78,6 +79,15 @@ class Model:
         if number and fate(self.records[at], self.writes[number - 1][1].operation) is None:
             self._attempt(number, at)
 
+    def fence(self, at: int, number: int) -> None:
+        """Somebody asks what became of an earlier write, which this replica does not know."""
+        number = number % (self.operations + 1)
+        if number and fate(self.records[at], self.writes[number - 1][1].operation) is None:
+            operation = self.writes[number - 1][1].operation
+            self.counters[at] += 1
+            dot = Actor(f"n{at}/x"), self.counters[at]
+            self.records[at] = voided(self.records[at], operation, *dot, WINDOW)
+
     def _attempt(self, number: int, at: int) -> None:
         context, value = self.writes[number - 1]
         self.counters[at] += 1
@@ -87,7 +97,8 @@ class Model:
         self.records[at] = record
         self.seen[at] |= {number} | self.context_seen[context]
         self.contexts.append(seen_by_writer(record, seen, value.operation))
-        self.context_seen.append(self.context_seen[context] | {number})
+        # A put's context also covers what its coordinator knew to be overwritten.
+        self.context_seen.append((self.context_seen[context] | {number}) | self.overwritten(at))
 
     def read(self, at: int) -> None:
         """A client reads one replica and keeps the context."""
@@ -100,12 +111,16 @@ class Model:
         self.records[target] = merge(self.records[target], incoming, self.rule, WINDOW)  # type: ignore[arg-type]
         self.seen[target] |= self.seen[source]
 
-    def expected(self, at: int) -> set[bytes]:
-        """Siblings by definition: writes seen that no write seen has overwritten."""
+    def overwritten(self, at: int) -> frozenset[int]:
+        """Writes seen that another write seen has overwritten."""
         gone: set[int] = set()
         for number in self.seen[at]:
             gone |= self.overwrites[number]
-        return {str(number).encode() for number in self.seen[at] - gone}
+        return self.seen[at] & gone
+
+    def expected(self, at: int) -> set[bytes]:
+        """Siblings by definition: writes seen that no write seen has overwritten."""
+        return {str(number).encode() for number in self.seen[at] - self.overwritten(at)}
 
     def latest(self, at: int) -> bytes | None:
         """The one value by definition under `lww`: that of the latest write seen."""
@@ -125,8 +140,10 @@ moves_of_all = (
     st.tuples(st.just("ship"), st.integers(0, 2), st.integers(0, 2)),
 )
 a_retry = st.tuples(st.just("retry"), st.integers(0, 2), st.integers(0, 50))
+a_fence = st.tuples(st.just("fence"), st.integers(0, 2), st.integers(0, 50))
 steps = st.lists(st.one_of(*moves_of_all), max_size=30)
 steps_with_retries = st.lists(st.one_of(*moves_of_all, a_retry), max_size=30)
+steps_with_fences = st.lists(st.one_of(*moves_of_all, a_retry, a_fence), max_size=30)
 
 
 def played(rule: str, moves: list[tuple]) -> Model:  # type: ignore[type-arg]
@@ -145,8 +162,8 @@ def test_siblings_are_exactly_the_maximal_concurrent_writes(moves: list) -> None
         assert {value.payload for value in model.records[at].values} == model.expected(at)
 
 
-@given(steps_with_retries, st.sampled_from(["siblings", "lww"]))
-@settings(max_examples=200)
+@given(steps_with_fences, st.sampled_from(["siblings", "lww"]))
+@settings(max_examples=500)
 def test_merge_is_a_join(moves: list, rule: str) -> None:  # type: ignore[type-arg]
     a, b, c = played(rule, moves).records
 
@@ -203,18 +220,18 @@ def test_a_retry_under_another_dot_is_the_same_event(before: list, after: list) 
 
 
 @given(steps)
-def test_a_voided_operation_never_appears(moves: list) -> None:  # type: ignore[type-arg]
-    model = played("siblings", moves)
+def test_a_fence_gives_way_to_whoever_was_first(before: list) -> None:  # type: ignore[type-arg]
+    model = played("siblings", before)
     a, b, _ = model.records
     operation = operation_id(5 << 16, 9, 1)
     fenced = voided(a, operation, Actor("n0/x"), model.counters[0] + 1, WINDOW)
-    value = Value(Actor("n1/x"), model.counters[1] + 1, Stamp(1), operation, b"late")
-    late = written(b, UNSEEN, value, "siblings", WINDOW)
-    for joined in (
-        merge(fenced, late, "siblings", WINDOW),
-        merge(late, fenced, "siblings", WINDOW),
-    ):
-        assert all(value.operation != operation for value in joined.values)
+    assert fate(fenced, operation) == VOID
+    value = Value(Actor("n1/x"), model.counters[1] + 1, Stamp(1), operation, b"first")
+    first = written(b, UNSEEN, value, "siblings", WINDOW)
+    joined = merge(fenced, first, "siblings", WINDOW)
+    assert same(joined, merge(first, fenced, "siblings", WINDOW))
+    assert fate(joined, operation) == 0
+    assert fate(merge(fenced, b, "siblings", WINDOW), operation) == VOID
 
 
 def same(one: Record, other: Record) -> bool:
