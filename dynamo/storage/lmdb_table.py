@@ -28,6 +28,10 @@ _CORRUPT = (
     lmdb.VersionMismatchError,
 )
 _FULL = (lmdb.MapFullError,)
+SHORT_WRITE_BYTES = 16 << 20
+"""LMDB calls a write that was cut short an I/O error. With less free room than this, several
+transactions' worth, that was a full disk: nothing of the transaction is visible, it may be tried
+again. A disk that is really broken fails the next sync of the log as well."""
 
 
 class LmdbTable:
@@ -132,10 +136,17 @@ class LmdbTable:
             elif len(key) > DIRECT_BYTES_MAX:
                 long_keys.put(writing, self._databases, key, value)
 
+    def _free_bytes(self) -> int:
+        status = os.statvfs(self._path)
+        return status.f_bavail * status.f_frsize
+
     def _raise(self, error: lmdb.Error) -> NoReturn:
         sentence = f"{self._path}: {error}"
         if isinstance(error, _CORRUPT):
             raise CorruptData(sentence) from error
-        if isinstance(error, _FULL) or getattr(error, "code", 0) in (errno.ENOSPC, errno.EDQUOT):
+        code = getattr(error, "code", 0)
+        if isinstance(error, _FULL) or code in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(sentence) from error
+        if code == errno.EIO and self._free_bytes() < SHORT_WRITE_BYTES:
+            raise DiskFull(f"{sentence}, with no room left") from error
         raise StorageFailed(sentence) from error
