@@ -160,6 +160,10 @@ class Kernel:
         gate, open_ = self._scope.gate, self._puts.in_flight() + self._gets.in_flight()
         assert gate.inside == open_ + self._outcomes.in_flight(), "the gate lost count"
 
+    def drain(self) -> None:
+        """Begin no client operation any more; those in flight go on."""
+        self._scope.gate.shut()
+
     def in_flight(self) -> int:
         """Client operations not yet answered (for draining)."""
         return self._scope.gate.inside + self._forwards.in_flight()

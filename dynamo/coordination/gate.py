@@ -7,25 +7,33 @@ RETRY_AFTER_MS = 50
 
 
 class Gate:
-    """Counts operations in; at a bound the answer is `Overloaded`, at once."""
+    """Counts operations in; at a bound the answer is `Overloaded`, at once. A shut gate lets
+    nobody in any more: the node is stopping, another may be asked."""
 
-    __slots__ = ("_most", "_most_each", "_of", "inside")
+    __slots__ = ("_is_shut", "_most", "_most_each", "_of", "inside")
 
     def __init__(self, most: int, most_each: int) -> None:
         self._most, self._most_each = most, most_each
         self._of: dict[Source, int] = {}
+        self._is_shut = False
         self.inside = 0
 
     def enter(self, source: Source) -> Failure | None:
         """Let an operation of `source` in, or say why not."""
         mine = self._of.get(source, 0)
         if self.inside >= self._most:
+            if self._is_shut:
+                return Failure(Code.NOT_SERVING, "this node is stopping")
             return _full(f"{self.inside} operations in flight at this node")
         if mine >= self._most_each:
             return _full(f"{mine} operations in flight from this client")
         self._of[source] = mine + 1
         self.inside += 1
         return None
+
+    def shut(self) -> None:
+        """Let nobody in from now on."""
+        self._is_shut, self._most = True, 0
 
     def leave(self, source: Source) -> None:
         """An operation that was let in has been answered."""

@@ -184,8 +184,9 @@ class Node:
             self.failed.set_exception(error)
 
     async def drained(self) -> None:
-        """Take no new clients; return when every operation in flight is answered."""
+        """Take nothing new; return when every operation in flight is answered."""
         self._drained = asyncio.Event()
+        self.kernel.drain()
         self.feed(Tick())
         await self._drained.wait()
 

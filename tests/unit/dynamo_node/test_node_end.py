@@ -7,10 +7,21 @@ from dataclasses import replace
 import pytest
 
 from dynamo.config import ClusterConfig, builtin
-from dynamo.errors import StorageFailed
+from dynamo.errors import Code, StorageFailed
 from dynamo.keys import item_key
-from dynamo.messages import ASK_REPAIR, GET, Get, Received
+from dynamo.messages import (
+    ASK_REPAIR,
+    GET,
+    PUT,
+    Failed,
+    Get,
+    Put,
+    PutDone,
+    Received,
+    failure_of,
+)
 from dynamo.ring import partition_of, token_of
+from dynamo.siblings.record import operation_id
 from dynamo.storage.memory_engine import MemoryEngine
 from dynamo.types import ItemKey, TableId
 from dynamo_node.assembly import running_node
@@ -62,6 +73,24 @@ async def test_a_node_that_has_stopped_touches_its_store_no_more(config: Cluster
     while loop.time() * 1000 < due_ms + 20:
         await asyncio.sleep(0.001)
     assert engine.reads_after_the_end == 0
+
+
+async def test_a_node_that_drains_takes_nothing_new(config: ClusterConfig) -> None:
+    """Else it would wait for busy clients until its time is over, and then leave them without
+    an answer. They are told to ask another, and that nothing was done."""
+    async with running_node(config, "n1", bootstrap=True, engine=MemoryEngine()) as node:
+        put = Put(PUT, 0, 0, 0, CART, b"alice", b"", None, b"1", operation_id(1, 1, 1), 0)
+        get = Get(GET, 0, 0, 0, CART, b"alice", b"", 0)
+        under_way = asyncio.create_task(node.call(put, 1000))
+        await asyncio.sleep(0)
+        draining = asyncio.create_task(node.drained())
+        await asyncio.sleep(0)
+        for answer in [await node.call(put, 1000), await node.call(get, 1000)]:
+            assert isinstance(answer, Failed)
+            assert failure_of(answer).code is Code.NOT_SERVING
+            assert not failure_of(answer).unknown
+        assert isinstance(await under_way, PutDone)
+        await draining
 
 
 async def test_a_store_that_fails_while_it_is_read_ends_the_node(config: ClusterConfig) -> None:
