@@ -71,11 +71,6 @@ class Supervisor:
                 process.signal(signal.SIGKILL)
         return self._status
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether `stop` was called, or nothing is left to run."""
-        return self._over.is_set()
-
     def stop(self) -> None:
         """Stop all nodes cleanly; called again, kill those that are left."""
         if self._over.is_set():

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,12 @@ from dynamo_node.cluster_directory import ClusterDirectory
 from dynamo_node.ports import require_free
 from dynamo_node.restarts import Restarts
 from dynamo_node.supervisor import Supervisor
+
+Clock = Callable[[], float]
+
+SAME_SIGNAL_S = 0.3
+"""Signals this close are one: of a Ctrl-C, `timeout` and other wrappers pass a second copy on.
+Raising it: an impatient second Ctrl-C is not heard; lowering it: one Ctrl-C may kill."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +58,31 @@ async def _supervise(
         (lambda: Restarts(Random())) if options.restart else None,
     )
     loop = asyncio.get_running_loop()
+    stop = Stopper(supervisor, announcer, loop.time)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, _stop, supervisor, announcer)
+        loop.add_signal_handler(number, stop)
     return await supervisor.run()
 
 
-def _stop(supervisor: Supervisor, announcer: Announcer) -> None:
-    announcer.withdraw()
-    announcer.say("stopping; again to kill" if not supervisor.is_stopping else "killing")
-    supervisor.stop()
+class Stopper:
+    """Stops at the first signal, kills at a later one."""
+
+    def __init__(self, supervisor: Supervisor, announcer: Announcer, now: Clock) -> None:
+        self._supervisor = supervisor
+        self._announcer = announcer
+        self._now = now
+        self._first_s: float | None = None
+
+    def __call__(self) -> None:
+        if self._first_s is None:
+            self._first_s = self._now()
+            self._announcer.withdraw()
+            self._announcer.say("stopping; again to kill")
+        elif self._now() < self._first_s + SAME_SIGNAL_S:
+            return
+        else:
+            self._announcer.say("killing")
+        self._supervisor.stop()
 
 
 def _command(
