@@ -49,8 +49,11 @@ javascript:
 $(INSTALLED): pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { \
 	    echo "make: $(PYTHON) not found; name one that is 3.11 or newer: make PYTHON=python3 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "make: $(PYTHON) is older than 3.11 or does not run; name one that is 3.11 or newer: make PYTHON=python3 ..."; exit 1; }
+	@echo "Installing into $(VENV); the first time takes about a minute."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 
 clean:
