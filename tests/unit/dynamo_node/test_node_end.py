@@ -70,8 +70,9 @@ async def test_a_node_that_has_stopped_touches_its_store_no_more(config: Cluster
         node.feed(Received(1, ((ASK_REPAIR, key_of(config, b"alice")),)))
         due_ms = node.kernel.deadline()
         assert due_ms is not None
-    while loop.time() * 1000 < due_ms + 20:
-        await asyncio.sleep(0.001)
+    overdue = asyncio.Event()
+    loop.call_at((due_ms + 20) / 1000, overdue.set)
+    await overdue.wait()
     assert engine.reads_after_the_end == 0
 
 
