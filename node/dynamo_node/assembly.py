@@ -58,7 +58,11 @@ async def running_node(
     loop = asyncio.get_running_loop()
     ring = initial_ring(config)
     opened, recovery = await loop.run_in_executor(None, opened_engine, me, engine)
-    decided = _boot(opened, recovery, ring, me.name, bootstrap)
+    try:
+        decided = _boot(opened, recovery, ring, me.name, bootstrap)
+    except BaseException:
+        opened.close()
+        raise
     identity = Identity(
         me.name, decided.incarnation, decided.epoch, decided.unclean_epoch, ring.partitions
     )

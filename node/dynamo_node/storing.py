@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from dynamo.errors import StorageFailed
 from dynamo.meters import Meters
 from dynamo.storage.files import DiskFull
 from dynamo.storage.port import Engine, WriteGroup
@@ -145,7 +146,11 @@ class StoreDriver:
     def _check_disk(self) -> None:
         """Look at the free space now and then. A checkpoint that could not be made before is begun
         from here: with the memory full there is no write any more that would begin it."""
-        self._engine.check_disk()
+        try:
+            self._engine.check_disk()
+        except StorageFailed as error:
+            self._failed(error)
+            return
         self._checkpoint_if_due()
         self._timers = [timer for timer in self._timers if not timer.cancelled()][-2:]
         self._timers.append(self._loop.call_later(DISK_CHECK_S, self._check_disk))

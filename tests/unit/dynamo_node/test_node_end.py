@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Hashable
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,7 @@ from dynamo.messages import (
 )
 from dynamo.ring import partition_of, token_of
 from dynamo.siblings.record import operation_id
+from dynamo.storage.files import DiskFull
 from dynamo.storage.memory_engine import MemoryEngine
 from dynamo.types import ItemKey, TableId
 from dynamo_node.assembly import running_node
@@ -102,3 +104,24 @@ async def test_a_store_that_fails_while_it_is_read_ends_the_node(config: Cluster
         engine.is_broken = True
         node.feed(Received(1, (tuple(Get(GET, 1, 1000, 0, CART, b"alice", b"", 0)),)))
         assert isinstance(node.failed.exception(), StorageFailed)
+
+
+class Full(MemoryEngine):
+    """Has no room for the node's identity."""
+
+    is_closed = False
+
+    def put_meta(self, name: str, value: bytes, token: Hashable | None = None) -> None:
+        raise DiskFull("no room")
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_a_node_that_cannot_start_lets_go_of_its_store(config: ClusterConfig) -> None:
+    """Else an application could not start it again: its directory would be in use."""
+    engine = Full()
+    with pytest.raises(DiskFull):
+        async with running_node(config, "n1", bootstrap=True, engine=engine):
+            pass
+    assert engine.is_closed

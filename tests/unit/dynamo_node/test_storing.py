@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dynamo.errors import StorageFailed
 from dynamo.meters import Meters
 from dynamo.storage.files import DiskFull
 from dynamo.storage.memory_engine import MemoryEngine
@@ -67,3 +68,17 @@ async def test_a_checkpoint_that_is_due_needs_no_write_to_begin(trouble: dict[st
     ):
         await engine.emptied.wait()
     assert not failures
+
+
+class Vanished(MemoryEngine):
+    """A directory that can be looked at no more."""
+
+    def check_disk(self) -> None:
+        raise StorageFailed("the directory is gone")
+
+
+async def test_a_disk_that_cannot_be_looked_at_ends_the_store() -> None:
+    """Else nobody would look again, and a node once full would stay so for ever."""
+    failures: list[BaseException] = []
+    async with StoreDriver(Vanished(), lambda _: None, failures.append, Meters(), None):
+        assert [type(failure) for failure in failures] == [StorageFailed]
