@@ -90,10 +90,6 @@ class Attempts:
         self._open = True
         return Step.ELSEWHERE
 
-    def renewable(self) -> bool:
-        """Whether no attempt can have been applied, so that a new operation may take its place."""
-        return not self._open and not self.pending
-
     def verdict(self, failure: Failure | None) -> Failure:
         """The failure to tell, true about a write's fate. None: the newest answer."""
         failure = failure or self.failure

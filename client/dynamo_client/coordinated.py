@@ -76,11 +76,6 @@ class Coordinated:
         self._silent_ms = self._resume_ms = float("inf")
         self._ring_asked = False
 
-    @property
-    def is_renewable(self) -> bool:
-        """Whether, after a failure, no attempt can have been applied."""
-        return self._attempts.renewable()
-
     def advance(self, now_ms: float) -> None:
         """Ask the best coordinator there is."""
         if self._epoch != self._router.view.ring.epoch:

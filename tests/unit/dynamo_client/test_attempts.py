@@ -38,7 +38,6 @@ def test_a_refusal(code: Code, others: list[NodeId], step: Step) -> None:
     attempts = write(N1)
     assert attempts.refused(N1, Failure(code), others) is step
     assert not attempts.is_open
-    assert attempts.renewable()
 
 
 def test_a_quorum_that_another_could_reach_is_asked_of_the_other() -> None:
@@ -61,7 +60,6 @@ def test_a_lost_link_goes_elsewhere_and_leaves_a_writes_fate_open() -> None:
     assert attempts.lost(N1, "killed") is Step.ELSEWHERE
     assert attempts.lost(N2, "killed") is Step.WAIT
     assert attempts.is_open
-    assert not attempts.renewable()
     verdict = attempts.verdict(Failure(Code.DEADLINE_EXCEEDED))
     assert verdict.unknown
     assert verdict.causes == ((N1, "killed"),)
