@@ -1,0 +1,35 @@
+"""The simulator finds every planted bug within 200 seeds, and nothing once it is taken out."""
+
+import pytest
+
+from dynamo.testing.planted import BUGS, planted
+from dynamo.testing.scenario import Scenario
+
+SEEDS_MAX = 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_found(name: str) -> None:
+    bug = BUGS[name]
+    with planted(bug):
+        for seed in range(SEEDS_MAX):
+            violation = Scenario(seed, bug.shape).run().violation
+            if violation:
+                break
+        else:
+            pytest.fail(f"{SEEDS_MAX} seeds did not find: {bug.story}")
+    clean = Scenario(seed, bug.shape).run().violation
+    assert not clean, f"seed {seed} fails without the bug as well: {clean}"
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(BUGS) >= 10
+
+
+def test_a_planted_bug_is_taken_out_again() -> None:
+    for bug in BUGS.values():
+        before = [getattr(place, name) for place, name, _ in bug.patches]
+        with planted(bug):
+            pass
+        assert [getattr(place, name) for place, name, _ in bug.patches] == before
