@@ -136,6 +136,8 @@ class Node:
             return
         del self._links[source]  # type: ignore[arg-type]
         if isinstance(source, int):
+            if reason is not None and not reason.startswith("goodbye"):
+                log.info("client cut off", address=link.address, reason=reason)
             self.feed(ClientGone(source))
             return
         log.info("peer lost", peer=source, reason=reason)
