@@ -148,6 +148,7 @@ class Client:
         self, write: Write, answer: Any, then: Callable[[Context | None], None]
     ) -> None:
         self._hybrid.observe(answer.stamp, self.clock.wall_ms())
+        write.heard = True
         write.key.acknowledge(write, self.world.now)
         self._count(write, "acknowledged")
         then(Context(answer.context, write.replaces | write.bit, answer.stamp))

@@ -36,6 +36,7 @@ class Write:
 
     __slots__ = (
         "attempts",
+        "heard",
         "invoked_ms",
         "key",
         "number",
@@ -63,6 +64,8 @@ class Write:
         self.returned_ms: float | None = None
         self.status: Status = "open"
         self.attempts = 0
+        self.heard = False
+        """Whether its author got a context for it."""
         self.uncertain = 0
         """Attempts that a replica may hold."""
         self.place = max(operation_stamp(operation), context.stamp + 1), operation

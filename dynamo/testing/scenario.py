@@ -21,7 +21,7 @@ from dynamo.testing.faults import KINDS, Faults
 from dynamo.testing.finale import Finale
 from dynamo.testing.history import KeyHistory
 from dynamo.testing.store import Violation
-from dynamo.testing.workload import Workload
+from dynamo.testing.workload import DEFAULT_MIX, Mix, Workload
 from dynamo.testing.world import Trace, World
 from dynamo.types import ItemKey, NodeId, TableId
 
@@ -57,6 +57,7 @@ class Shape(NamedTuple):
     hasty: float = 0.05
     """How often a client asks what became of a write that is still on its way."""
     kinds: tuple[str, ...] = KINDS
+    mix: Mix = DEFAULT_MIX
 
 
 DEFAULT = Shape()
@@ -95,7 +96,7 @@ class Scenario:
         self.clients = [
             Client(self.cluster, i + 1, self.counts, shape.hasty) for i in range(shape.clients)
         ]
-        self.workload = Workload(self.clients, self.histories, shape.operations)
+        self.workload = Workload(self.clients, self.histories, shape.operations, shape.mix)
         self.faults = Faults(self.cluster, shape.tracks, shape.kinds)
 
     def run(self) -> Result:
@@ -120,7 +121,7 @@ class Scenario:
     def acknowledged(self, node: NodeId, table: int, key: bytes, operation: bytes) -> None:
         """A coordinator says W: are there as many disks that would remember?"""
         history = self._by_key[table, key]
-        item = self._item(history)
+        item = self.item(history)
         write = next(w for w in reversed(history.writes) if w.operation == operation)
         machines = self.cluster.machines.values()
         disks = [machine.disk.records_since(item, write.invoked_ms) for machine in machines]
@@ -139,9 +140,10 @@ class Scenario:
         finale.begin()
         self._until(lambda: finale.done, "the last questions are never answered")
         self._until(self.cluster.is_quiet, "the cluster never rests")
-        finale.check(self._item)
+        finale.check(self.item)
 
-    def _item(self, history: KeyHistory) -> ItemKey:
+    def item(self, history: KeyHistory) -> ItemKey:
+        """Under which key nodes hold an item."""
         table = TableId(history.table)
         partition = partition_of(token_of(table, history.key), self.cluster.ring.partitions)
         return item_key(partition, table, history.key, b"")

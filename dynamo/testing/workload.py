@@ -30,7 +30,7 @@ class Mix(NamedTuple):
     delete_blind: float = 3
 
 
-DEFAULT = Mix()
+DEFAULT_MIX = Mix()
 
 
 class Workload:
@@ -41,7 +41,7 @@ class Workload:
         clients: list[Client],
         histories: list[KeyHistory],
         operations: int,
-        mix: Mix = DEFAULT,
+        mix: Mix,
     ) -> None:
         self._sessions = [_Session(self, client, mix) for client in clients]
         self.histories = histories
