@@ -75,7 +75,7 @@ class Calls:
                 return
             connection = self._cluster.network.connect((self.name, node), (self, process))
             self._connections[node] = connection
-            process.accept_client(connection)
+            process.links.accept_client(connection)
         self._send(node, message, then, patience_ms)
 
     def _send(self, node: NodeId, message: Any, then: Then, patience_ms: float) -> None:

@@ -16,7 +16,7 @@ from dynamo.coordination.outcomes import APPLIED, NOT_APPLIED
 from dynamo.coordination.reading import Read as QuorumRead
 from dynamo.errors import Code
 from dynamo.hlc import HybridClock
-from dynamo.keys import item_key
+from dynamo.keys import partition_of_key
 from dynamo.messages import (
     ASK_OUTCOME,
     ASK_REPAIR,
@@ -26,31 +26,27 @@ from dynamo.messages import (
     OUTCOME_DONE,
     PUT,
     PUT_DONE,
-    REPLICA_GET,
-    REPLICA_RECORD,
     AskOutcome,
     AskRepair,
     Get,
     Put,
-    ReplicaGet,
 )
-from dynamo.ring.hashing import partition_of, token_of
 from dynamo.siblings.codec import encode_context
 from dynamo.siblings.record import Window, operation_id, seen_by_reader, siblings
 from dynamo.testing.calls import LOST, UNREACHABLE, Calls
 from dynamo.testing.checkers import check_read
 from dynamo.testing.cluster import Cluster
-from dynamo.testing.history import BLIND, Context, KeyHistory, Read, Write
+from dynamo.testing.history import Context, KeyHistory, Read, Write
+from dynamo.testing.replica_read import ReplicaRead
 from dynamo.testing.store import Violation
 from dynamo.testing.world import WallClock
-from dynamo.types import NodeId, TableId
+from dynamo.types import ItemKey, NodeId, TableId
 
 DEADLINE_MS = 300
 PATIENCE_MS = 350.0
 ATTEMPTS_MAX = 4
 RETRY_MS = 20.0
 HASTY_MS = (0.1, 4.0)
-HEDGE_MS = 30.0
 CALLERS_FAULT = (
     *(Code.UNKNOWN_TABLE, Code.KEY_TOO_LARGE, Code.VALUE_TOO_LARGE),
     *(Code.INVALID_CONTEXT, Code.INVALID_QUORUM, Code.WRONG_RING),
@@ -233,7 +229,25 @@ class Client:
 
     def read_replicas(self, history: KeyHistory, then: Callable[[Context | None], None]) -> None:
         """A get that the client coordinates itself."""
-        _ReplicaRead(self, history, then).begin()
+        read = history.begin_read(self.world.now)
+        key = self._item(history)
+
+        def done(quorum: QuorumRead | None) -> None:
+            if quorum is None:
+                self.counts["replica get failed"] += 1
+                then(None)
+                return
+            record, behind = quorum.merged(history.rule, self._window)
+            if behind:
+                self._calls.tell(self.rng.choice(behind), AskRepair(ASK_REPAIR, key))
+            payloads = tuple(v.payload for v in siblings(record) if v.payload is not None)
+            seen = seen_by_reader(record)
+            self.counts["replica get ok"] += 1
+            then(self._shown(history, read, payloads, seen.stamp, encode_context(key, seen)))
+
+        owners = list(self.owners(history))
+        self.rng.shuffle(owners)
+        ReplicaRead(self.world, self._calls, key, owners, PATIENCE_MS, done).begin()
 
     def _shown(
         self, history: KeyHistory, read: Read, payloads: tuple[bytes, ...], stamp: int, token: bytes
@@ -247,9 +261,10 @@ class Client:
 
     def owners(self, history: KeyHistory) -> tuple[NodeId, ...]:
         """The preference list of an item."""
-        ring = self._cluster.ring
-        partition = partition_of(token_of(TableId(history.table), history.key), ring.partitions)
-        return ring.preference_list(partition, 3)
+        return self._cluster.ring.preference_list(partition_of_key(self._item(history)), 3)
+
+    def _item(self, history: KeyHistory) -> ItemKey:
+        return self._cluster.item(TableId(history.table), history.key)
 
     def _coordinator(self, history: KeyHistory, last: str) -> NodeId:
         """An owner mostly, sometimes any node; never the last one tried."""
@@ -259,69 +274,3 @@ class Client:
     def _count(self, write: Write, outcome: str) -> None:
         kind = "delete" if write.payload is None else "put"
         self.counts[f"{kind} {outcome}"] += 1
-
-
-class _ReplicaRead:
-    """One client-driven read: R replicas, one more if they are slow or refuse."""
-
-    def __init__(
-        self, client: Client, history: KeyHistory, then: Callable[[Context | None], None]
-    ) -> None:
-        self._client, self._history, self._then = client, history, then
-        ring = client._cluster.ring
-        partition = partition_of(token_of(TableId(history.table), history.key), ring.partitions)
-        self._key = item_key(partition, TableId(history.table), history.key, b"")
-        self._candidates = list(client.owners(history))
-        client.rng.shuffle(self._candidates)
-        self._read = history.begin_read(client.world.now)
-        self._quorum = QuorumRead(2)
-        self._over = False
-
-    def begin(self) -> None:
-        """Ask the first R, and be ready to ask one more."""
-        self._ask_more()
-        self._client.world.at(HEDGE_MS, self._hedge)
-
-    def _ask_more(self) -> None:
-        missing = self._quorum.short_by
-        if missing > len(self._candidates):
-            self._finish(None)
-        for _ in range(0 if self._over else missing):
-            self._ask(self._candidates.pop())
-
-    def _hedge(self) -> None:
-        if not self._over and self._candidates:
-            self._ask(self._candidates.pop())
-
-    def _ask(self, node: NodeId) -> None:
-        self._quorum.ask(node)
-        calls = self._client._calls
-        ask = ReplicaGet(REPLICA_GET, calls.next_id(), self._key, None)
-        calls.call(node, ask, lambda answer: self._answered(node, answer), PATIENCE_MS)
-
-    def _answered(self, node: NodeId, answer: Any) -> None:
-        if self._over:
-            return
-        if answer in (LOST, UNREACHABLE) or answer.kind != REPLICA_RECORD:
-            self._quorum.refuse(node, "no answer")
-            self._ask_more()
-        elif self._quorum.answer(node, answer.record):
-            self._reached()
-
-    def _reached(self) -> None:
-        client, history = self._client, self._history
-        record, behind = self._quorum.merged(history.rule, client._window)
-        payloads = tuple(v.payload for v in siblings(record) if v.payload is not None)
-        seen = seen_by_reader(record)
-        token = encode_context(self._key, seen)
-        if behind:
-            client._calls.tell(client.rng.choice(behind), AskRepair(ASK_REPAIR, self._key))
-        self._finish(client._shown(history, self._read, payloads, seen.stamp, token))
-
-    def _finish(self, context: Context | None) -> None:
-        self._over = True
-        self._client.counts["replica get failed" if context is None else "replica get ok"] += 1
-        self._then(context)
-
-
-NO_CONTEXT = BLIND

@@ -8,8 +8,10 @@ from functools import lru_cache
 from random import Random
 
 from dynamo.config import ClusterConfig
+from dynamo.keys import item_key
 from dynamo.repair.boot import IDENTITY
 from dynamo.repair.rebuild import MISSING
+from dynamo.ring.hashing import partition_of, token_of
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member, Ring
 from dynamo.testing.disk import PowerLost
@@ -17,7 +19,7 @@ from dynamo.testing.network import DIALER, Network
 from dynamo.testing.node import Process, Watcher
 from dynamo.testing.store import Disk
 from dynamo.testing.world import WallClock, World
-from dynamo.types import NodeId
+from dynamo.types import ItemKey, NodeId, TableId
 
 START_MS = 20.0
 KILL_NOTICE_MS = 5.0
@@ -107,7 +109,7 @@ class Machine:
         return (
             process is not None
             and process.accepts()
-            and process.is_linked_to_all()
+            and process.links.reach_all()
             and process.kernel is not None
             and process.kernel.missing_partitions() == 0
         )
@@ -170,6 +172,11 @@ class Cluster:
         """The process on that machine that takes connections now, if any."""
         process = self.machines[name].process
         return process if process is not None and process.accepts() else None
+
+    def item(self, table: TableId, key: bytes) -> ItemKey:
+        """Under which key nodes hold an item."""
+        partition = partition_of(token_of(table, key), self.ring.partitions)
+        return item_key(partition, table, key, b"")
 
     def break_links(self, name: NodeId, reason: str, notice_ms: tuple[float, float]) -> None:
         """Every link of a node to its peers breaks (its clients hold on)."""

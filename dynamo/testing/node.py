@@ -13,7 +13,6 @@ handshake; who it is (dynamo.repair.boot) is durable before it says a word.
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from dynamo.config import ClusterConfig
 from dynamo.coordination.identity import Identity
 from dynamo.errors import StorageFailed
 from dynamo.kernel import Kernel
@@ -22,12 +21,9 @@ from dynamo.messages import (
     PUT,
     PUT_DONE,
     Broadcast,
-    ClientGone,
     Disconnect,
     Effect,
     Event,
-    PeerDown,
-    PeerUp,
     Persisted,
     Put,
     Received,
@@ -37,23 +33,19 @@ from dynamo.messages import (
 )
 from dynamo.meters import Meters
 from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
-from dynamo.repair.lives import Lives, decode_lives, encode_lives, met
 from dynamo.repair.rebuild import MISSING
 from dynamo.ring.ring import Ring
 from dynamo.siblings.codec import decode_record
 from dynamo.siblings.record import supersedes
-from dynamo.testing.network import ACCEPTOR, DIALER, Connection, Messages, Network
+from dynamo.testing.links import Links, Neighbours
+from dynamo.testing.network import Connection, Messages
 from dynamo.testing.store import Disk, Store, Violation
-from dynamo.testing.world import WallClock, World
+from dynamo.testing.world import WallClock
 from dynamo.types import ItemKey, NodeId
 
 TICK_MS = 5.0
 VALIDATE_EVERY = 50
 """Invariants cost what they cost: they are asserted at every so many-th event."""
-HELLO = 1
-"""Kind of the first message from an acceptor: (HELLO, incarnation, boot, is the dialer's disk an
-old copy)."""
-LIVES = "boots"
 
 
 class Watcher(Protocol):
@@ -63,17 +55,11 @@ class Watcher(Protocol):
         """Raise Violation unless W disks hold the operation durably."""
 
 
-class Surroundings(Protocol):
+class Surroundings(Neighbours, Protocol):
     """What a process needs of the cluster around it."""
 
-    world: World
-    network: Network
-    config: ClusterConfig
     ring: Ring
     watcher: Watcher
-
-    def accepting(self, name: NodeId) -> "Process | None":
-        """The process on that machine that takes connections now, if any."""
 
 
 class Process:
@@ -90,7 +76,6 @@ class Process:
         self.around, self.name, self.disk, self.clock = around, name, disk, clock
         self.world = around.world
         self._ended = ended
-        self._rng = self.world.rng(f"process {name} {self.world.now}")
         self.alive = True
         self.draining = False
         self.paused = False
@@ -99,10 +84,7 @@ class Process:
         self.kernel: Kernel | None = None
         """None until the node has started."""
         self.boot: Boot | None = None
-        self._links: dict[Source, tuple[Connection, int]] = {}
-        self._sources: dict[Connection, Source] = {}
-        self._dialing: dict[NodeId, Connection] = {}
-        self._clients = 0
+        self.links = Links(around, self, self.world.rng(f"links {name} {self.world.now}"))
         self._puts: dict[tuple[Source, int], Put] = {}
         self._ticking = False
         self._handled = 0
@@ -137,9 +119,7 @@ class Process:
         self.kernel = Kernel(
             around.config, around.ring, identity, engine, Meters(), decided.missing
         )
-        for peer in around.config.nodes:
-            if self.name < peer.name:
-                self._dial(peer.name, float(around.config.timing.reconnect_delay_ms_min))
+        self.links.begin()
 
     def post(self, call: Callable[..., None], *arguments: Any) -> None:
         """Run a call in this process's loop: later if it is paused, never if it is gone."""
@@ -165,10 +145,7 @@ class Process:
         if busy and self.world.now < latest_ms:
             self.world.at(TICK_MS, self.post, self._drained, latest_ms)
             return
-        for connection, side in self._links.values():
-            connection.close(side, f"{self.name} is stopping")
-        self._links.clear()
-        self._sources.clear()
+        self.links.close(f"{self.name} is stopping")
         self._close_store()
 
     def _close_store(self) -> None:
@@ -207,116 +184,23 @@ class Process:
         """Whether new connections are answered now."""
         return self.alive and not self.paused and not self.draining and self.kernel is not None
 
-    def accept_client(self, connection: Connection) -> None:
-        """A client is connected."""
-        self._clients += 1
-        self._register(connection, ACCEPTOR, self._clients)
-
     def received(self, connection: Connection, messages: Messages) -> None:
         """From a link or a client."""
         self.post(self._received, connection, messages)
 
     def lost(self, connection: Connection, reason: str) -> None:
         """A link or a client is gone."""
-        self.post(self._lost, connection, reason)
-
-    def is_linked_to_all(self) -> bool:
-        """Whether a link to every other member is open."""
-        return all(
-            member.name == self.name or member.name in self._links
-            for member in self.around.config.nodes
-        )
-
-    def _dial(self, peer: NodeId, delay_ms: float) -> None:
-        """Keep one link to a peer, with backoff."""
-        if self.draining:
-            return
-        under_way = self._dialing.get(peer) in self.around.network.connections
-        if peer not in self._links and not under_way:
-            timing = self.around.config.timing
-            delay_ms = min(delay_ms * 2, float(timing.reconnect_delay_ms_max))
-            if self.around.network.reaches(self.name, peer):
-                latency = self.around.network.latency_ms(self.around.network.route(self.name, peer))
-                self.world.at(latency, self._knock, peer)
-        else:
-            delay_ms = float(self.around.config.timing.reconnect_delay_ms_min)
-        wait = self._rng.uniform(0.5, 1.0) * delay_ms
-        self.world.at(wait, self.post, self._dial, peer, delay_ms)
-
-    def _knock(self, peer: NodeId) -> None:
-        """This node's hello is at the peer's door."""
-        other = self.around.accepting(peer)
-        if other is not None and self.alive and self.boot is not None:
-            connection = self.around.network.connect((self.name, peer), (self, other))
-            self._dialing[peer] = connection
-            other.greet(connection, self.name, self.boot)
-
-    def greet(self, connection: Connection, name: NodeId, theirs: Boot) -> None:
-        """A peer says hello: answer with this node's own, and open the link."""
-        assert self.boot is not None, "only a started node accepts"
-        known = self._lives().get(name)
-        old = known is not None and known.shows_old_copy(theirs.incarnation, theirs.number)
-        answer = (HELLO, self.boot.incarnation, self.boot.number, old)
-        connection.send(ACCEPTOR, (answer,), exactly=True)
-        self._peer_opened(connection, ACCEPTOR, name, theirs.incarnation, theirs.number)
-
-    def _peer_opened(
-        self, connection: Connection, side: int, name: NodeId, incarnation: str, number: int
-    ) -> None:
-        """A peer takes the place of its older link, unless its disk is an old copy."""
-        lives = self._lives()
-        known = met(lives.get(name), incarnation, number)
-        if known is None:
-            connection.close(side, f"this disk of {name} is older than one met before")
-            return
-        if known != lives.get(name):
-            self.store.engine.put_meta(LIVES, encode_lives({**lives, name: known}))
-        older = self._links.get(name)
-        if older is not None:
-            del self._sources[older[0]]
-            older[0].abort(older[1])
-        self._register(connection, side, name)
-        if older is not None:
-            self.feed(PeerDown(name, "replaced by a newer link"))
-        self.feed(PeerUp(name))
-
-    def _register(self, connection: Connection, side: int, source: Source) -> None:
-        self._links[source] = (connection, side)
-        self._sources[connection] = source
-
-    def _lives(self) -> dict[str, Lives]:
-        return decode_lives(self.store.engine.get_meta(LIVES))
+        self.post(self.links.lost, connection, reason)
 
     def _received(self, connection: Connection, messages: Messages) -> None:
-        source = self._sources.get(connection)
-        if source is not None:
-            for message in messages:
-                if message[0] == PUT:
-                    self._puts[source, message[1]] = Put._make(message)
-            self.feed(Received(source, messages))
-        elif messages[0][0] == HELLO and connection.names[DIALER] == self.name:
-            _, incarnation, number, old = messages[0]
-            self._hello_answered(connection, incarnation, number, old)
-
-    def _hello_answered(
-        self, connection: Connection, incarnation: str, number: int, old: bool
-    ) -> None:
-        if old:
-            self.store.engine.put_meta(ROLLED_BACK, b"1")
-            self.drain()
-            return
-        peer = NodeId(connection.names[ACCEPTOR])
-        self._peer_opened(connection, DIALER, peer, incarnation, number)
-
-    def _lost(self, connection: Connection, reason: str) -> None:
-        source = self._sources.pop(connection, None)
+        source = self.links.source(connection)
         if source is None:
+            self.links.hello_answered(connection, messages)
             return
-        del self._links[source]
-        if isinstance(source, int):
-            self.feed(ClientGone(source))
-        else:
-            self.feed(PeerDown(source, reason))
+        for message in messages:
+            if message[0] == PUT:
+                self._puts[source, message[1]] = Put._make(message)
+        self.feed(Received(source, messages))
 
     # events and effects
 
@@ -367,9 +251,7 @@ class Process:
                 assert type(effect) is Disconnect, f"an unknown effect {effect}"
                 raise Violation(f"{self.name} cuts {effect.to} off: {effect.reason}")
         for to, messages in outbox.items():
-            link = self._links.get(to)
-            if link is not None:
-                link[0].send(link[1], tuple(messages))
+            self.links.send(to, tuple(messages))
 
     def _check_answer(self, effect: Send) -> None:
         put = self._puts.pop((effect.to, effect.message.id), None)  # type: ignore[union-attr]

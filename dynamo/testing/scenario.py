@@ -12,8 +12,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dynamo.config import ClusterConfig, Limits, NodeConfig, TableConfig, Timing
-from dynamo.keys import item_key
-from dynamo.ring.hashing import partition_of, token_of
 from dynamo.testing.checkers import check_durable
 from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
@@ -144,9 +142,7 @@ class Scenario:
 
     def item(self, history: KeyHistory) -> ItemKey:
         """Under which key nodes hold an item."""
-        table = TableId(history.table)
-        partition = partition_of(token_of(table, history.key), self.cluster.ring.partitions)
-        return item_key(partition, table, history.key, b"")
+        return self.cluster.item(TableId(history.table), history.key)
 
     def _until(self, happened: Callable[[], bool], else_: str) -> None:
         while not happened():

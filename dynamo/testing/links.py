@@ -1,0 +1,189 @@
+"""A simulated process's connections: one link to each peer, and its clients.
+
+    n1 dials n2, n3 · n2 dials n3        the lower name dials, again and again, with backoff
+    hello ─▶ accepted? ─▶ hello back, open ─▶ open        `is your disk an old copy?` with it
+    a newer link ─▶ the older one is cut, and nothing arrives from it any more
+
+What a peer's starts mean is decided by `dynamo.repair.lives`, as in the daemon.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Protocol
+
+from dynamo.config import ClusterConfig
+from dynamo.messages import ClientGone, Event, PeerDown, PeerUp, Source
+from dynamo.repair.boot import ROLLED_BACK, Boot
+from dynamo.repair.lives import Lives, decode_lives, encode_lives, met
+from dynamo.testing.network import ACCEPTOR, DIALER, Connection, End, Messages, Network
+from dynamo.testing.store import Store
+from dynamo.testing.world import World
+from dynamo.types import NodeId
+
+HELLO = 1
+"""Kind of the first message from an acceptor: (HELLO, incarnation, boot, is the dialer's disk an
+old copy)."""
+LIVES = "boots"
+"""The name under which a node keeps what it remembers of its peers' starts."""
+
+
+class Neighbours(Protocol):
+    """Where other processes are found."""
+
+    world: World
+    network: Network
+    config: ClusterConfig
+
+    def accepting(self, name: NodeId) -> "Owner | None":
+        """The process on that machine that takes connections now, if any."""
+
+
+class Owner(End, Protocol):
+    """The process that has the links."""
+
+    name: NodeId
+    alive: bool
+    draining: bool
+    boot: Boot | None
+    store: Store
+    links: "Links"
+
+    def feed(self, event: Event) -> None:
+        """Hand an event to the kernel."""
+
+    def post(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Run a call in the process's loop."""
+
+    def drain(self) -> None:
+        """Stop."""
+
+
+class Links:
+    """Connections by whom they come from, and the way back."""
+
+    def __init__(self, around: Neighbours, owner: Owner, rng: Random) -> None:
+        self._around, self._owner, self._rng = around, owner, rng
+        self._network, self._timing = around.network, around.config.timing
+        self._of: dict[Source, tuple[Connection, int]] = {}
+        self._sources: dict[Connection, Source] = {}
+        self._dialing: dict[NodeId, Connection] = {}
+        self._clients = 0
+
+    def begin(self) -> None:
+        """Dial every peer that is this node's to dial, from now on."""
+        for peer in self._around.config.nodes:
+            if self._owner.name < peer.name:
+                self._dial(peer.name, float(self._timing.reconnect_delay_ms_min))
+
+    def source(self, connection: Connection) -> Source | None:
+        """Who speaks there; None once another link has taken its place."""
+        return self._sources.get(connection)
+
+    def send(self, to: Source, messages: Messages) -> None:
+        """On the link to a peer or client, if there is one."""
+        link = self._of.get(to)
+        if link is not None:
+            link[0].send(link[1], messages)
+
+    def reach_all(self) -> bool:
+        """Whether a link to every other member is open."""
+        names = (member.name for member in self._around.config.nodes)
+        return all(name == self._owner.name or name in self._of for name in names)
+
+    def accept_client(self, connection: Connection) -> None:
+        """A client is connected; it gets a number."""
+        self._clients += 1
+        self._register(connection, ACCEPTOR, self._clients)
+
+    def close(self, reason: str) -> None:
+        """Close all; what was sent before still arrives."""
+        for connection, side in self._of.values():
+            connection.close(side, reason)
+        self._of.clear()
+        self._sources.clear()
+
+    def lost(self, connection: Connection, reason: str) -> None:
+        """A connection has ended."""
+        source = self._sources.pop(connection, None)
+        if source is None:
+            return
+        del self._of[source]
+        if isinstance(source, int):
+            self._owner.feed(ClientGone(source))
+        else:
+            self._owner.feed(PeerDown(source, reason))
+
+    def greet(self, connection: Connection, name: NodeId, theirs: Boot) -> None:
+        """A peer says hello: answer with this node's own, and open the link."""
+        mine = self._owner.boot
+        assert mine is not None, "only a started node accepts"
+        known = self._lives().get(name)
+        old = known is not None and known.shows_old_copy(theirs.incarnation, theirs.number)
+        answer = (HELLO, mine.incarnation, mine.number, old)
+        connection.send(ACCEPTOR, (answer,), exactly=True)
+        self._open(connection, ACCEPTOR, name, (theirs.incarnation, theirs.number))
+
+    def hello_answered(self, connection: Connection, messages: Messages) -> None:
+        """The first word on a connection that this node has dialed, if it is that."""
+        kind, *said = messages[0]
+        if kind != HELLO or connection.names[DIALER] != self._owner.name:
+            return  # from a link that a newer one has replaced
+        incarnation, number, old = said
+        if old:
+            self._owner.store.engine.put_meta(ROLLED_BACK, b"1")
+            self._owner.drain()
+            return
+        peer = NodeId(connection.names[ACCEPTOR])
+        self._open(connection, DIALER, peer, (incarnation, number))
+
+    def _dial(self, peer: NodeId, delay_ms: float) -> None:
+        """Keep one link to a peer, with backoff."""
+        owner, network = self._owner, self._network
+        if owner.draining:
+            return
+        under_way = self._dialing.get(peer) in network.connections
+        if peer in self._of or under_way:
+            delay_ms = float(self._timing.reconnect_delay_ms_min)
+        else:
+            delay_ms = min(delay_ms * 2, float(self._timing.reconnect_delay_ms_max))
+            if network.reaches(owner.name, peer):
+                latency = network.latency_ms(network.route(owner.name, peer))
+                self._around.world.at(latency, self._knock, peer)
+        wait = self._rng.uniform(0.5, 1.0) * delay_ms
+        self._around.world.at(wait, owner.post, self._dial, peer, delay_ms)
+
+    def _knock(self, peer: NodeId) -> None:
+        """This node's hello is at the peer's door."""
+        owner, other = self._owner, self._around.accepting(peer)
+        if other is not None and owner.alive and owner.boot is not None:
+            connection = self._network.connect((owner.name, peer), (owner, other))
+            self._dialing[peer] = connection
+            other.links.greet(connection, owner.name, owner.boot)
+
+    def _open(
+        self, connection: Connection, side: int, name: NodeId, start: tuple[str, int]
+    ) -> None:
+        """A peer takes the place of its older link, unless its disk is an old copy."""
+        lives = self._lives()
+        known = met(lives.get(name), *start)
+        if known is None:
+            connection.close(side, f"this disk of {name} is older than one met before")
+            return
+        if known != lives.get(name):
+            value = encode_lives({**lives, name: known})
+            self._owner.store.engine.put_meta(LIVES, value)
+        older = self._of.get(name)
+        if older is not None:
+            del self._sources[older[0]]
+            older[0].abort(older[1])
+        self._register(connection, side, name)
+        if older is not None:
+            self._owner.feed(PeerDown(name, "replaced by a newer link"))
+        self._owner.feed(PeerUp(name))
+
+    def _register(self, connection: Connection, side: int, source: Source) -> None:
+        self._of[source] = (connection, side)
+        self._sources[connection] = source
+
+    def _lives(self) -> dict[str, Lives]:
+        return decode_lives(self._owner.store.engine.get_meta(LIVES))

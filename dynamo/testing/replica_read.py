@@ -1,0 +1,69 @@
+"""A read that a simulated client coordinates itself: R owners, one more if they are slow or refuse.
+
+The quorum is counted by the same `Read` that nodes and the real client use.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from dynamo.coordination.reading import Read
+from dynamo.messages import REPLICA_GET, REPLICA_RECORD, ReplicaGet
+from dynamo.testing.calls import LOST, UNREACHABLE, Calls
+from dynamo.testing.world import World
+from dynamo.types import ItemKey, NodeId
+
+HEDGE_MS = 30.0
+R = 2
+
+
+class ReplicaRead:
+    """One such read; `done` gets the completed quorum, or None if there can be none."""
+
+    def __init__(
+        self,
+        world: World,
+        calls: Calls,
+        key: ItemKey,
+        owners: list[NodeId],
+        patience_ms: float,
+        done: Callable[[Read | None], None],
+    ) -> None:
+        """`owners` are asked from the last to the first."""
+        self._world, self._calls, self._key = world, calls, key
+        self._candidates, self._patience_ms, self._done = owners, patience_ms, done
+        self._quorum = Read(R)
+        self._over = False
+
+    def begin(self) -> None:
+        """Ask the first R, and be ready to ask one more."""
+        self._ask_more()
+        self._world.at(HEDGE_MS, self._hedge)
+
+    def _ask_more(self) -> None:
+        missing = self._quorum.short_by
+        if missing > len(self._candidates):
+            self._finish(None)
+        for _ in range(0 if self._over else missing):
+            self._ask(self._candidates.pop())
+
+    def _hedge(self) -> None:
+        if not self._over and self._candidates:
+            self._ask(self._candidates.pop())
+
+    def _ask(self, node: NodeId) -> None:
+        self._quorum.ask(node)
+        ask = ReplicaGet(REPLICA_GET, self._calls.next_id(), self._key, None)
+        self._calls.call(node, ask, lambda answer: self._answered(node, answer), self._patience_ms)
+
+    def _answered(self, node: NodeId, answer: Any) -> None:
+        if self._over:
+            return
+        if answer in (LOST, UNREACHABLE) or answer.kind != REPLICA_RECORD:
+            self._quorum.refuse(node, "no answer")
+            self._ask_more()
+        elif self._quorum.answer(node, answer.record):
+            self._finish(self._quorum)
+
+    def _finish(self, quorum: Read | None) -> None:
+        self._over = True
+        self._done(quorum)
