@@ -1,0 +1,414 @@
+"""Everything that can grow, with its bound and what happens there (promise P9).
+
+The registry is complete: a test looks for every constant and field whose name ends in `max` (but
+for delays, which end in `ms_max` or `s_max`) and fails for one that is neither here nor among
+`OTHER_LIMITS`, which bound no store; another fills each to its bound. docs/bounds.md is this table.
+
+A limit is written `module:NAME` or `module:Class.field`, and never imported: this floor is below
+all that it names.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Bound(NamedTuple):
+    """One queue, list, cache or store."""
+
+    grows: str
+    limits: tuple[str, ...]
+    policy: str
+    """What happens at the bound."""
+    metric: str
+    """Where an operator sees it; empty: only by its consequences."""
+    shown_by: str
+    """The test that fills it, `file::test`, below tests/."""
+
+
+_LIMITS, _WIRE = "dynamo.limits:Limits", "dynamo.wire.limits:LinkLimits"
+_NODE, _ENGINE = "dynamo.limits:NodeLimits", "dynamo.storage.port:EngineOptions"
+_GRPC = "dynamo_node.grpc_edge:GrpcOptions"
+_KERNEL_TEST = "unit/dynamo/test_bounds_of_kernel.py"
+_LINK_TEST = "unit/dynamo/wire/test_link.py"
+_LINK_BOUNDS_TEST = "unit/dynamo/wire/test_link_bounds.py"
+_FRAMES_TEST = "unit/dynamo/wire/test_frames.py"
+_ENGINE_TEST = "contract/test_engine_contract.py"
+_GRPC_TEST = "unit/dynamo_node/test_grpc_edge.py"
+_METRICS_TEST = "unit/dynamo_node/test_metrics.py"
+
+OPERATIONS: tuple[Bound, ...] = (
+    Bound(
+        "client operations in flight at a node",
+        (f"{_NODE}.operations_in_flight_max",),
+        "the next is refused: Overloaded, not applied, with retry-after",
+        "dynamo_operations_in_flight",
+        f"{_KERNEL_TEST}::test_operations_of_all_clients",
+    ),
+    Bound(
+        "operations in flight of one connection",
+        (f"{_NODE}.operations_per_client_max",),
+        "the same for this client; others go on",
+        "dynamo_overloaded_total",
+        f"{_KERNEL_TEST}::test_operations_of_one_client",
+    ),
+    Bound(
+        "requests passed on to an owner",
+        (f"{_NODE}.forwards_max",),
+        "the next is refused: Overloaded",
+        "dynamo_forwards_total",
+        f"{_KERNEL_TEST}::test_forwards",
+    ),
+    Bound(
+        "answered puts that wait for slow replicas",
+        ("dynamo.coordination.puts:SETTLING_MAX",),
+        "the oldest is watched no more; a later read finds and repairs a difference",
+        "",
+        f"{_KERNEL_TEST}::test_puts_that_settle",
+    ),
+    Bound(
+        "timers of requests",
+        ("dynamo.coordination.scope:DEADLINE_MS_MAX", "dynamo_node.grpc_service:DEADLINE_MS_MAX"),
+        "a longer deadline is cut to this, so timers are at most so old",
+        "",
+        "unit/dynamo/test_kernel_input.py::test_an_endless_deadline_has_an_end",
+    ),
+    Bound(
+        "extra reads saved up for hedging",
+        ("dynamo.coordination.peers:HEDGE_BURST",),
+        "no more are saved; without any left a slow read waits",
+        "dynamo_hedges_total",
+        "unit/dynamo/coordination/test_peers.py::test_savings_are_bounded",
+    ),
+    Bound(
+        "read repairs that wait",
+        (f"{_NODE}.repairs_queued_max",),
+        "new ones are dropped and counted; a later read finds the difference again",
+        "dynamo_repairs_queued",
+        f"{_KERNEL_TEST}::test_repairs_that_wait",
+    ),
+    Bound(
+        "read repairs that read",
+        ("dynamo.coordination.repairs:RUNNING_MAX",),
+        "the others wait their turn",
+        "",
+        f"{_KERNEL_TEST}::test_repairs_that_run",
+    ),
+    Bound(
+        "scans of a rebuilding node",
+        ("dynamo.repair.rebuild:SCANS_MAX",),
+        "other partitions wait; while the store is full, all do",
+        "dynamo_partitions_missing",
+        f"{_KERNEL_TEST}::test_scans_of_a_rebuild",
+    ),
+    Bound(
+        "a page of a scan",
+        ("dynamo.replica.replica:PAGE_ITEMS_MAX", "dynamo.replica.replica:PAGE_BYTES_MAX"),
+        "the page ends after the item that reaches it; the next follows when asked for",
+        "",
+        f"{_KERNEL_TEST}::test_a_page",
+    ),
+    Bound(
+        "former lives of a peer's disk",
+        ("dynamo.repair.lives:FORMER_MAX",),
+        "the oldest is forgotten",
+        "",
+        "unit/dynamo/repair/test_lives.py::test_only_so_many_lost_disks_are_remembered",
+    ),
+)
+"""In the core."""
+
+ITEMS: tuple[Bound, ...] = (
+    Bound(
+        "a partition key, a sort key",
+        (f"{_LIMITS}.key_bytes_max", f"{_LIMITS}.sort_key_bytes_max"),
+        "the request is refused: KeyTooLarge",
+        "",
+        "unit/dynamo/test_kernel_input.py::test_a_wrong_put_changes_nothing_and_says_why",
+    ),
+    Bound(
+        "a value",
+        (f"{_LIMITS}.value_bytes_max", "dynamo.config:TableConfig.value_bytes_max"),
+        "the put is refused: ValueTooLarge",
+        "",
+        "unit/dynamo/test_kernel_input.py::test_a_wrong_put_changes_nothing_and_says_why",
+    ),
+    Bound(
+        "siblings of an item",
+        (f"{_LIMITS}.siblings_max", "dynamo.config:TableConfig.siblings_max"),
+        "the put that adds one is refused: TooManySiblings; merges and deletes never are",
+        "dynamo_too_many_siblings_total",
+        f"{_KERNEL_TEST}::test_siblings",
+    ),
+    Bound(
+        "a record",
+        (f"{_LIMITS}.record_bytes_max",),
+        "the put is refused: ValueTooLarge; merges and deletes never are",
+        "",
+        "unit/dynamo/coordination/test_composing.py"
+        "::test_a_record_over_its_limit_takes_deletes_only",
+    ),
+    Bound(
+        "operation ids that a record remembers",
+        (f"{_LIMITS}.operations_max", "dynamo.siblings.record:Window.operations_max"),
+        "the oldest go and raise the floor; a retry below it is answered `unknown`",
+        "",
+        f"{_KERNEL_TEST}::test_operations_of_a_record",
+    ),
+    Bound(
+        "gaps of one writer in a record",
+        ("dynamo.coordination.puts:GAPS_MAX",),
+        "they are closed as soon as all owners agree on the record",
+        "",
+        "promises/test_p4_causality.py"
+        "::test_a_hundred_crashes_of_coordinators_leave_a_context_no_larger_than_a_few",
+    ),
+    Bound(
+        "a context",
+        ("dynamo.siblings.codec:CONTEXT_BYTES_MAX",),
+        "it is refused unread: InvalidContext",
+        "",
+        "unit/dynamo/test_kernel_input.py::test_a_wrong_put_changes_nothing_and_says_why",
+    ),
+)
+"""In records."""
+
+STORE: tuple[Bound, ...] = (
+    Bound(
+        "writes that no checkpoint has covered, and those that wait for the log",
+        (
+            f"{_NODE}.memory_table_bytes_max",
+            f"{_ENGINE}.memory_bytes_max",
+        ),
+        "a checkpoint is due at half; at the bound every write and delete is refused, at the "
+        "coordinator (Overloaded) and at replicas, and a rebuild waits",
+        "dynamo_memory_table_bytes",
+        f"{_KERNEL_TEST}::test_a_full_store",
+    ),
+    Bound(
+        "one group of the log",
+        (f"{_ENGINE}.group_bytes_max",),
+        "what waits beyond goes in the next group",
+        "dynamo_commit_group_writes",
+        f"{_ENGINE_TEST}::test_a_group_has_a_bound_and_tokens_keep_their_order",
+    ),
+    Bound(
+        "the log",
+        (f"{_ENGINE}.log_bytes_max", "dynamo.storage.engine:SEGMENTS_MAX"),
+        "a checkpoint is due; its segments are used again",
+        "dynamo_log_bytes",
+        "unit/dynamo/storage/test_log_bound.py::test_overwriting_for_ever_does_not_grow_the_log",
+    ),
+    Bound(
+        "the disk",
+        (f"{_NODE}.disk_reserve_bytes", f"{_ENGINE}.disk_reserve_bytes"),
+        "below the reserve puts are refused (Overloaded, `disk full`); deletes and gets go on",
+        "dynamo_disk_free_bytes",
+        "integration/test_sick_disk.py::test_a_full_disk_refuses_puts_and_goes_on",
+    ),
+    Bound(
+        "keys noted as damaged",
+        ("dynamo.storage.engine:DAMAGED_KEYS_MAX",),
+        "no more are noted; they are found again when they are read",
+        "dynamo_damaged_keys",
+        "unit/dynamo/storage/test_damaged_keys.py::test_only_so_many_are_noted",
+    ),
+)
+"""In the engine."""
+
+CONNECTIONS: tuple[Bound, ...] = (
+    Bound(
+        "unsent bytes of a link",
+        (f"{_NODE}.link_bytes_max", f"{_WIRE}.outgoing_bytes_max"),
+        "it is cut: a slow peer counts as failed, a client reconnects",
+        "dynamo_link_queued_bytes",
+        f"{_LINK_TEST}::test_who_never_reads_is_cut_at_the_budget",
+    ),
+    Bound(
+        "messages of one tick on a link",
+        ("dynamo.wire.sender:OUTBOX_MAX",),
+        "they are written at once, as a frame of their own; so is what is heavy",
+        "",
+        f"{_LINK_BOUNDS_TEST}::test_heavy_messages_of_one_tick_are_cut_at_the_budget",
+    ),
+    Bound(
+        "answers to one long frame",
+        ("dynamo_node.node:MESSAGES_AT_ONCE_MAX",),
+        "the rest of the frame waits until these are handed to the link, and goes if it was cut",
+        "",
+        "integration/test_memory_bounds.py::test_clients_that_never_read_are_cut_off",
+    ),
+    Bound(
+        "what all clients together make a node hold",
+        (f"{_NODE}.clients_bytes_max", f"{_WIRE}.clients_bytes_max"),
+        "the client that holds most is cut off until it is less",
+        "dynamo_client_queued_bytes",
+        f"{_LINK_BOUNDS_TEST}::test_of_many_clients_the_one_that_holds_most_goes",
+    ),
+    Bound(
+        "connections to the frames port",
+        (
+            f"{_NODE}.clients_max",
+            f"{_WIRE}.connections_max",
+            "dynamo.wire.link:REFUSED_MAX",
+        ),
+        "the next is told `too many connections` and closed; beyond some of these, just reset",
+        "dynamo_clients",
+        f"{_LINK_TEST}::test_one_connection_too_many_is_told_so",
+    ),
+    Bound(
+        "an unfinished frame",
+        (
+            f"{_LIMITS}.frame_bytes_max",
+            f"{_WIRE}.frame_bytes_max",
+            "dynamo.wire.frames:FRAME_BYTES_MAX",
+        ),
+        "a longer one ends the link with the reason; what is larger is not sent: ValueTooLarge",
+        "",
+        f"{_FRAMES_TEST}::test_the_malformed_is_refused_with_a_sentence",
+    ),
+    Bound(
+        "elements that a frame may claim",
+        ("dynamo.wire.frames:ELEMENTS_MAX",),
+        "the frame is refused and the link ends",
+        "",
+        f"{_FRAMES_TEST}::test_nested_claims_of_huge_arrays_cost_little",
+    ),
+    Bound(
+        "an introduction",
+        (
+            "dynamo.wire.handshake:HELLO_BYTES_MAX",
+            "dynamo.wire.handshake:TEXT_MAX",
+            "dynamo.wire.handshake:REASON_MAX",
+        ),
+        "a longer one is refused; a reason is cut to its size",
+        "",
+        "unit/dynamo/wire/test_handshake.py::test_a_refusal_carries_its_reason_cut_to_size",
+    ),
+    Bound(
+        "gRPC calls",
+        (
+            f"{_GRPC}.calls_max",
+            f"{_GRPC}.other_calls_max",
+            f"{_GRPC}.calls_per_connection_max",
+        ),
+        "refused at once: RESOURCE_EXHAUSTED; beyond those of one connection they wait there",
+        "dynamo_overloaded_total",
+        f"{_GRPC_TEST}::test_calls_over_the_bound_are_refused_at_once",
+    ),
+    Bound(
+        "gRPC messages",
+        (f"{_GRPC}.message_bytes_max",),
+        "refused: RESOURCE_EXHAUSTED",
+        "",
+        f"{_GRPC_TEST}::test_the_largest_record_passes_and_more_is_refused",
+    ),
+    Bound(
+        "gRPC connections",
+        (f"{_GRPC}.connections_max",),
+        "the next is closed",
+        "",
+        "unit/dynamo_node/test_grpc_connections.py::test_one_connection_too_many_is_closed",
+    ),
+    Bound(
+        "HTTP connections and requests for metrics",
+        ("dynamo_node.metrics_http:CONNECTIONS_MAX", "dynamo_node.metrics_http:HEAD_BYTES_MAX"),
+        "the oldest connection gives way; a longer head is answered 431",
+        "",
+        f"{_METRICS_TEST}::test_at_the_bound_the_oldest_connection_gives_way",
+    ),
+    Bound(
+        "a line that a node writes to `up`",
+        ("dynamo_node.node_process:LINE_BYTES_MAX",),
+        "it is cut into several",
+        "",
+        "unit/dynamo_node/test_supervisor.py::test_all_serve_speak_and_stop",
+    ),
+)
+"""At the edges of a node."""
+
+CLIENT: tuple[Bound, ...] = (
+    Bound(
+        "requests in flight of one client",
+        ("dynamo_client.calls:OPEN_MAX", "dynamo_client.peer:IN_FLIGHT_MAX"),
+        "more wait for a slot, first come first served, until their deadline",
+        "",
+        "unit/dynamo_client/test_calls.py::test_more_calls_than_slots_wait_their_turn",
+    ),
+    Bound(
+        "retries that may be made",
+        ("dynamo_client.calls:RETRY_BURST",),
+        "no more are saved up; without any left a failure is told instead of tried again",
+        "",
+        "unit/dynamo_client/test_attempts.py::test_a_budget_saves_a_share_up_to_its_burst",
+    ),
+    Bound(
+        "items whose stamp is ahead of the clock",
+        ("dynamo_client.clock:ITEMS_AHEAD_MAX",),
+        "the oldest is forgotten",
+        "",
+        "unit/dynamo_client/test_cluster_clock.py::test_only_so_many_items_are_remembered",
+    ),
+    Bound(
+        "seeds",
+        ("dynamo_client.seeds:SEEDS_MAX",),
+        "more are refused: InvalidRequest",
+        "",
+        "unit/dynamo_client/test_connecting.py::test_wrong_seeds_are_refused",
+    ),
+)
+"""In a client."""
+
+BOUNDS: dict[str, tuple[Bound, ...]] = {
+    "Operations": OPERATIONS,
+    "Items": ITEMS,
+    "Store": STORE,
+    "Connections": CONNECTIONS,
+    "Client": CLIENT,
+}
+
+OTHER_LIMITS: dict[str, str] = {
+    "dynamo.config:NODES_MAX": "members of the built-in configuration",
+    "dynamo.config:PARTITIONS_MAX": "Q, fixed at creation",
+    "dynamo.coordination.composing:COUNTER_MAX": "what no dot's counter reaches",
+    "dynamo.keys:TABLE_ID_MAX": "a number's range",
+    "dynamo.ring.hashing:PARTITIONS_MAX": "Q, fixed at creation",
+    "dynamo.ring.hashing:TABLE_ID_MAX": "a number's range",
+    "dynamo.ring.ring:MEMBERS_MAX": "members of a ring",
+    "dynamo.ring.ring:Ring.n_max": "the largest N of any table",
+    "dynamo.siblings.codec:STAMP_MAX": "a number's range",
+    "dynamo.siblings.operation_token:KEY_BYTES_MAX": "the range of a limit",
+    "dynamo.siblings.operation_token:TOKEN_CHARS_MAX": "one argument, refused unread",
+    "dynamo.storage.long_keys:DIRECT_BYTES_MAX": "a chunk of a key's layout",
+    "dynamo.wire.handshake:Hello.version_max": "a version",
+    "dynamo.wire.handshake:PROTOCOL_MAX": "a version",
+    "dynamo_client.router:EAGER_MAX": "below it all members are linked at once",
+    "dynamo_node.grpc_failures:MESSAGE_CHARS_MAX": "one text, cut",
+    "dynamo_node.grpc_failures:OPERATION_CHARS_MAX": "one text, left out",
+    "dynamo_node.metrics:EngineState.memory_table_bytes_max": "a figure that is shown",
+    "dynamo.storage.port:EngineFigures.memory_bytes_max": "a figure that is shown",
+    "dynamo_node.restarts:ATTEMPTS_MAX": "deaths before `up` gives up",
+    "dynamo_node.yaml_tree:_DEPTH_MAX": "nesting of a configuration file",
+}
+"""Names that end in `max` and bound nothing that grows while a node or a client runs."""
+
+
+def as_markdown(values: Mapping[str, str]) -> str:
+    """docs/bounds.md. `values`: each limit's default, by its name here."""
+    lines = [
+        "# Bounds",
+        "",
+        "Everything that can grow while a node or a client runs, what bounds it by default, and",
+        "what happens there. Made from `dynamo/bounds.py`; the tests fill each to its bound.",
+    ]
+    for part, bounds in BOUNDS.items():
+        lines += ["", f"## {part}", ""]
+        lines += ["| what grows | bound | at the bound | metric |", "|---|---|---|---|"]
+        for bound in bounds:
+            names = ", ".join(f"`{_short(name)}` {values[name]}" for name in bound.limits)
+            metric = f"`{bound.metric}`" if bound.metric else ""
+            lines.append(f"| {bound.grows} | {names} | {bound.policy} | {metric} |")
+    return "\n".join([*lines, ""])
+
+
+def _short(limit: str) -> str:
+    return limit.partition(":")[2]
