@@ -66,6 +66,16 @@ OPERATIONS: tuple[Bound, ...] = (
         f"{_KERNEL_TEST}::test_puts_that_settle",
     ),
     Bound(
+        "records kept decoded for their next writer",
+        (
+            "dynamo.coordination.recent:RECENT_MAX",
+            "dynamo.coordination.recent:RECENT_RECORD_BYTES_MAX",
+        ),
+        "the oldest is forgotten, larger records are not kept: they are decoded again",
+        "",
+        "unit/dynamo/coordination/test_recent.py::test_it_is_bounded_in_number_and_in_bytes",
+    ),
+    Bound(
         "timers of requests",
         ("dynamo.coordination.scope:DEADLINE_MS_MAX", "dynamo_node.grpc_service:DEADLINE_MS_MAX"),
         "a longer deadline is cut to this, so timers are at most so old",

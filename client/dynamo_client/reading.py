@@ -62,7 +62,7 @@ class ReplicaRead:
         """Ask as many owners as the quorum lacks, the best first."""
         read = self._read
         best = self._best(now_ms)
-        missing = read.needed - len(read.answers) - len(read.pending)
+        missing = max(0, read.needed - len(read.answers) - len(read.pending))
         if missing > len(best):
             self._short()
             return

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from dynamo.config import TableConfig
+from dynamo.coordination.recent import Composition
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, CorruptData, Failure, InvalidContext
 from dynamo.hlc import stamp_ms
@@ -84,8 +85,15 @@ def composed(
     """The item under a new dot, or as it is if the operation is already in it (a retry)."""
     try:
         data = scope.store.get(key)
-        record = NOTHING if data is None else decode_record(data)
-        seen = _seen(key, request, record)
+        known = scope.recent.find(key, data)
+        if known is not None:
+            record = known.record
+        else:
+            record = NOTHING if data is None else decode_record(data)
+        if known is not None and known.context == request.context:
+            seen = known.seen
+        else:
+            seen = _seen(key, request, record)
     except InvalidContext as error:
         return Failure(Code.INVALID_CONTEXT, str(error))
     except CorruptData as error:
@@ -98,7 +106,7 @@ def composed(
         return _written(scope, request, partition, key, record, base, seen)
     if data is None or state is None or state == VOID:
         return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
-    return _composed(request, key, record, seen, data, base)
+    return _composed(scope, request, key, record, seen, data, base)
 
 
 def _written(
@@ -128,14 +136,23 @@ def _written(
             f"the item with all its siblings would have {len(data)} bytes, "
             f"at most {scope.limits.record_bytes_max}",
         )
-    return _composed(request, key, after, seen, data, base)
+    return _composed(scope, request, key, after, seen, data, base)
 
 
 def _composed(
-    request: Put, key: ItemKey, record: Record, seen: Seen, data: bytes, base: bytes
+    scope: Scope,
+    request: Put,
+    key: ItemKey,
+    record: Record,
+    seen: Seen,
+    data: bytes,
+    base: bytes,
 ) -> Composed:
-    context = encode_context(key, seen_by_writer(record, seen, request.operation))
-    gaps = max(map(len, record.history.gaps.values()), default=0)
+    """The record with the context that its writer will be given."""
+    after = seen_by_writer(record, seen, request.operation)
+    context = encode_context(key, after)
+    scope.recent.remember(key, Composition(data, record, after, context))
+    gaps = max(map(len, record.history.gaps.values())) if record.history.gaps else 0
     return Composed(data, context, highest_stamp(record), gaps, base)
 
 

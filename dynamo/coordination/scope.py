@@ -4,6 +4,7 @@ from dynamo.config import ClusterConfig, TableConfig
 from dynamo.coordination.gate import Gate
 from dynamo.coordination.identity import Identity
 from dynamo.coordination.peers import Peers
+from dynamo.coordination.recent import Recent
 from dynamo.errors import Code, Failure
 from dynamo.keys import item_key
 from dynamo.meters import Meters
@@ -29,6 +30,7 @@ class Scope:
         "me",
         "meters",
         "peers",
+        "recent",
         "ring",
         "store",
         "tables",
@@ -49,6 +51,7 @@ class Scope:
         self.config, self.ring, self.identity, self.store = config, ring, identity, store
         self.peers, self.gate, self.meters = peers, gate, meters
         self.me = identity.node
+        self.recent = Recent()
         self.limits, self.timing = config.limits, config.timing
         self.tables: dict[TableId, TableConfig] = {table.id: table for table in config.tables}
         self.window = Window(config.limits.operations_max, config.limits.retry_window_ms)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ LINKED_WITHIN_S = 2.0
 dead peers it is announced later; lowering it: who begins at once may find no quorum yet."""
 LINKED_POLL_S = 0.005
 MALLOC_KEEP_BYTES = 32 << 20
+GARBAGE_OBJECTS = 50_000
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
@@ -36,6 +38,7 @@ async def serve(
     me = config.node(name)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _keep_freed_memory()
+    _collect_seldom()
     stop = _stop_signal()
     async with (
         running_node(config, name, bootstrap=bootstrap) as node,
@@ -64,6 +67,14 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_TRIM_THRESHOLD, MALLOC_KEEP_BYTES)
         mallopt(_MMAP_THRESHOLD, MALLOC_KEEP_BYTES)
+
+
+def _collect_seldom() -> None:
+    """The hot path makes many tuples and no cycles: look for cycles seldom, and not among what was
+    there at the start."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
 
 
 def _stop_signal() -> "asyncio.Future[None]":
