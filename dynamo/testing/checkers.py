@@ -5,6 +5,7 @@
       exact (P4)     no write of V was replaced by another of V, or by an acknowledged one, or was
                      denied, or stands there twice
     an acknowledgement (P1)   W disks hold the operation durably at that moment
+    a denial (P8)             all N disks hold a fence against it
     at the end (P1, P3, P4)   the same of every replica's record, and all replicas are alike
 
 Under `lww` a later write replaces as a context does (`Write.place`). One softening: a write of
@@ -78,6 +79,15 @@ def check_durable(
         raise Violation(
             f"{where} acknowledges a write of {history.name} that {knowing} disks hold, not {w}"
         )
+
+
+def check_fenced(
+    history: KeyHistory, operation: OperationId, disks: list[list[bytes]], where: str
+) -> None:
+    """Every owner's disk holds a fence against the operation."""
+    fenced = sum(any(_knows(record, operation) for record in records) for records in disks)
+    if fenced < len(disks):
+        raise Violation(f"{where} denies a write of {history.name} with {fenced} disks fenced off")
 
 
 def check_record(history: KeyHistory, read: Read, record: Record, where: str) -> int:

@@ -14,12 +14,16 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from dynamo.coordination.identity import Identity
+from dynamo.coordination.outcomes import APPLIED, NOT_APPLIED
 from dynamo.errors import StorageFailed
 from dynamo.kernel import Kernel
 from dynamo.messages import (
+    ASK_OUTCOME,
     FAILED,
+    OUTCOME_DONE,
     PUT,
     PUT_DONE,
+    AskOutcome,
     Broadcast,
     Disconnect,
     Effect,
@@ -49,10 +53,10 @@ VALIDATE_EVERY = 50
 
 
 class Watcher(Protocol):
-    """Who is told when a node acknowledges a write."""
+    """Who is told when a node says what became of a write."""
 
-    def acknowledged(self, node: NodeId, table: int, key: bytes, operation: bytes) -> None:
-        """Raise Violation unless W disks hold the operation durably."""
+    def told(self, node: NodeId, asked: Put | AskOutcome, applied: bool) -> None:
+        """Raise Violation unless enough disks hold durably what makes it true."""
 
 
 class Surroundings(Neighbours, Protocol):
@@ -85,7 +89,7 @@ class Process:
         """None until the node has started."""
         self.boot: Boot | None = None
         self.links = Links(around, self, self.world.rng(f"links {name} {self.world.now}"))
-        self._puts: dict[tuple[Source, int], Put] = {}
+        self._asked: dict[tuple[Source, int], Put | AskOutcome] = {}
         self._ticking = False
         self._handled = 0
 
@@ -199,7 +203,9 @@ class Process:
             return
         for message in messages:
             if message[0] == PUT:
-                self._puts[source, message[1]] = Put._make(message)
+                self._asked[source, message[1]] = Put._make(message)
+            elif message[0] == ASK_OUTCOME:
+                self._asked[source, message[1]] = AskOutcome._make(message)
         self.feed(Received(source, messages))
 
     # events and effects
@@ -241,8 +247,8 @@ class Process:
         for effect in effects:
             if type(effect) is Send:
                 message = effect.message
-                if message.kind == PUT_DONE or message.kind == FAILED:
-                    self._check_answer(effect)
+                if message.kind in (PUT_DONE, OUTCOME_DONE, FAILED):
+                    self._check_answer(effect.to, message)
                 outbox.setdefault(effect.to, []).append(message)
             elif type(effect) is Broadcast:
                 for peer in effect.to:
@@ -253,7 +259,10 @@ class Process:
         for to, messages in outbox.items():
             self.links.send(to, tuple(messages))
 
-    def _check_answer(self, effect: Send) -> None:
-        put = self._puts.pop((effect.to, effect.message.id), None)  # type: ignore[union-attr]
-        if put is not None and effect.message.kind == PUT_DONE:
-            self.around.watcher.acknowledged(self.name, put.table, put.key, put.operation)
+    def _check_answer(self, to: Source, answer: Any) -> None:
+        asked = self._asked.pop((to, answer.id), None)
+        if asked is None or answer.kind == FAILED:
+            return
+        applied = answer.kind == PUT_DONE or answer.state == APPLIED
+        if applied or answer.state == NOT_APPLIED:
+            self.around.watcher.told(self.name, asked, applied)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dynamo.config import ClusterConfig, Limits, NodeConfig, TableConfig, Timing
-from dynamo.testing.checkers import check_durable
+from dynamo.messages import AskOutcome, Put
+from dynamo.testing.checkers import check_durable, check_fenced
 from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.faults import KINDS, Faults
@@ -116,14 +117,19 @@ class Scenario:
             self.world.now,
         )
 
-    def acknowledged(self, node: NodeId, table: int, key: bytes, operation: bytes) -> None:
-        """A coordinator says W: are there as many disks that would remember?"""
-        history = self._by_key[table, key]
-        item = self.item(history)
-        write = next(w for w in reversed(history.writes) if w.operation == operation)
-        machines = self.cluster.machines.values()
-        disks = [machine.disk.records_since(item, write.invoked_ms) for machine in machines]
-        check_durable(history, write.operation, disks, 2, f"{node}")
+    def told(self, node: NodeId, asked: Put | AskOutcome, applied: bool) -> None:
+        """A node says what became of a write: are there as many disks that would remember?"""
+        history = self._by_key[asked.table, asked.key]
+        write = next(w for w in reversed(history.writes) if w.operation == asked.operation)
+        key = self.item(history)
+        disks = [
+            self.cluster.machines[owner].disk.records_since(key, write.invoked_ms)
+            for owner in self.clients[0].owners(history)
+        ]
+        if applied:
+            check_durable(history, write.operation, disks, TABLES[0].w, f"{node}")
+        else:
+            check_fenced(history, write.operation, disks, f"{node}")
 
     def _run(self) -> None:
         for machine in self.cluster.machines.values():
