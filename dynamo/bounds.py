@@ -302,7 +302,7 @@ CONNECTIONS: tuple[Bound, ...] = (
             f"{_GRPC}.calls_per_connection_max",
         ),
         "refused at once: RESOURCE_EXHAUSTED; beyond those of one connection they wait there",
-        "dynamo_overloaded_total",
+        "",
         f"{_GRPC_TEST}::test_calls_over_the_bound_are_refused_at_once",
     ),
     Bound(

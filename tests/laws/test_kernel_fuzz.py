@@ -10,6 +10,7 @@ from typing import Any
 
 import mmh3
 import msgpack
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_world import CART, SESSION, WALL_MS, KernelWorld, sent
@@ -20,6 +21,8 @@ from dynamo.messages import _KINDS, GetDone, Message, PutDone, Send
 from dynamo.siblings.codec import CONTEXT_FORMAT, DIGEST_BYTES, encode_record
 from dynamo.siblings.record import Record, Value, operation_id
 from dynamo.types import Actor, NodeId, PartitionId, Stamp, TableId
+
+pytestmark = pytest.mark.slow
 
 CLIENT, STRANGER = 7, 9
 WORLD = KernelWorld(5)
@@ -170,7 +173,7 @@ def ended(world: KernelWorld) -> None:
     assert world.kernel.in_flight() == 0
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.booleans(), st.lists(frames, min_size=1, max_size=3))
 def test_no_client_brings_the_kernel_down_or_answers_for_others(
     rebuilding: bool, sends: list[list[tuple[Any, ...]]]
@@ -183,7 +186,7 @@ def test_no_client_brings_the_kernel_down_or_answers_for_others(
     ended(world)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.booleans(), st.lists(frames, min_size=1, max_size=3))
 def test_no_peer_brings_the_kernel_down_or_answers_what_it_was_not_asked(
     rebuilding: bool, sends: list[list[tuple[Any, ...]]]
@@ -204,7 +207,7 @@ def test_no_peer_brings_the_kernel_down_or_answers_what_it_was_not_asked(
     ended(world)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(frames, min_size=1, max_size=3))
 def test_after_anything_from_peers_and_clients_honest_clients_are_served(
     sends: list[list[tuple[Any, ...]]],
