@@ -176,9 +176,15 @@ async def test_a_write_that_never_arrived_is_fenced_off(db: Database, cluster: F
     assert not (await db.table("cart").get("alice")).found
 
 
+def _be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is not a silent node: no third owner is to be asked meanwhile."""
+    monkeypatch.setattr(calls, "PATIENCE_MS_MIN", 1000.0)
+
+
 async def test_a_callers_error_after_a_lost_attempt_leaves_the_fate_unknown(
-    db: Database, cluster: FakeCluster
+    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    _be_patient(monkeypatch)
     first, second, _ = owners_of(cluster, CART, b"alice")
     first.rule(PUT, hang_up, times=1)
     second.rule(PUT, refuse(Failure(Code.TOO_MANY_SIBLINGS)))
@@ -192,8 +198,9 @@ async def test_a_callers_error_after_a_lost_attempt_leaves_the_fate_unknown(
 
 
 async def test_a_stamp_below_the_floor_is_lifted_in_a_new_operation(
-    db: Database, cluster: FakeCluster
+    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    _be_patient(monkeypatch)
     first, *_ = owners_of(cluster, CART, b"alice")
     first.rule(PUT, refuse(Failure(Code.WRITE_TOO_OLD)), times=3)
     await db.table("cart").put("alice", 1)
@@ -202,7 +209,10 @@ async def test_a_stamp_below_the_floor_is_lifted_in_a_new_operation(
     assert operations == sorted(operations)
 
 
-async def test_too_old_after_a_lost_attempt_is_unknown(db: Database, cluster: FakeCluster) -> None:
+async def test_too_old_after_a_lost_attempt_is_unknown(
+    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _be_patient(monkeypatch)
     first, second, _ = owners_of(cluster, CART, b"alice")
     first.rule(PUT, hang_up, times=1)
     second.rule(PUT, refuse(Failure(Code.WRITE_TOO_OLD)))
