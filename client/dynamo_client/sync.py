@@ -17,16 +17,74 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, TypeVar
 
+from dynamo.errors import (
+    CorruptData,
+    DeadlineExceeded,
+    DynamoError,
+    IncompatiblePeer,
+    InvalidContext,
+    InvalidQuorum,
+    InvalidRequest,
+    KeyTooLarge,
+    Overloaded,
+    ProtocolViolation,
+    QuorumNotReached,
+    TooManySiblings,
+    Unavailable,
+    UnknownTable,
+    ValueTooLarge,
+    WrongCluster,
+)
 from dynamo.ring import Ring
 from dynamo_client import database as asynchronous
 from dynamo_client import table as asynchronous_table
 from dynamo_client.codecs import JSON, MSGPACK, RAW, Codec
-from dynamo_client.errors import Closed
+from dynamo_client.errors import (
+    CannotDecode,
+    CannotEncode,
+    Closed,
+    NoNodeAnswered,
+    NotFound,
+    OutcomeUnknown,
+    Siblings,
+)
 from dynamo_client.item import Item
 from dynamo_client.operations import Reads
 from dynamo_client.table import Key
 
-__all__ = ["JSON", "MSGPACK", "RAW", "Database", "Item", "Table", "connect"]
+__all__ = [
+    "JSON",
+    "MSGPACK",
+    "RAW",
+    "CannotDecode",
+    "CannotEncode",
+    "Closed",
+    "Codec",
+    "CorruptData",
+    "Database",
+    "DeadlineExceeded",
+    "DynamoError",
+    "IncompatiblePeer",
+    "InvalidContext",
+    "InvalidQuorum",
+    "InvalidRequest",
+    "Item",
+    "KeyTooLarge",
+    "NoNodeAnswered",
+    "NotFound",
+    "OutcomeUnknown",
+    "Overloaded",
+    "ProtocolViolation",
+    "QuorumNotReached",
+    "Siblings",
+    "Table",
+    "TooManySiblings",
+    "Unavailable",
+    "UnknownTable",
+    "ValueTooLarge",
+    "WrongCluster",
+    "connect",
+]
 
 T = TypeVar("T")
 

@@ -11,7 +11,9 @@ __all__ = ["LocalCluster"]
 def __getattr__(name: str) -> Any:
     """Import the cluster only when it is asked for: the command line starts faster without."""
     if name == "LocalCluster":
-        from dynamo_node.local_cluster import LocalCluster
-
+        try:
+            from dynamo_node.local_cluster import LocalCluster
+        except ModuleNotFoundError as missing:
+            raise ImportError(f"{missing}; pip install 'dynamo-kv[node]'") from missing
         return LocalCluster
     raise AttributeError(f"module 'dynamo_node' has no attribute {name!r}")

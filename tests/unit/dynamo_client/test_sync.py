@@ -9,9 +9,10 @@ import pytest
 from cluster_thread import ClusterThread, cluster_thread
 from fake_cluster import refuse, silent
 
+import dynamo_client
 from dynamo.errors import Code, Failure
 from dynamo.messages import PUT
-from dynamo_client import Closed, NoNodeAnswered, OutcomeUnknown, UnknownTable
+from dynamo_client import Closed, NoNodeAnswered, OutcomeUnknown, UnknownTable, sync
 from dynamo_client.sync import RAW, Database, connect
 
 
@@ -134,3 +135,10 @@ def test_whoever_is_late_for_the_end_is_told(cluster: ClusterThread) -> None:
 
     with pytest.raises(Closed):
         db.wait(late)
+
+
+def test_it_has_the_same_names_as_the_client_with_await() -> None:
+    assert set(sync.__all__) == set(dynamo_client.__all__)
+    for name in sync.__all__:
+        if name not in ("connect", "Database", "Table"):
+            assert getattr(sync, name) is getattr(dynamo_client, name)
