@@ -11,7 +11,7 @@ meets a shape that it does not expect. Adding a field or a kind is a new protoco
                      ReplicaRefused, ReplicaPage
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
@@ -378,7 +378,7 @@ class Received(NamedTuple):
     """Event: one frame's messages, as decoded arrays."""
 
     source: Source
-    messages: tuple[tuple[Any, ...], ...]
+    messages: Sequence[tuple[Any, ...]]
 
 
 class Persisted(NamedTuple):

@@ -159,6 +159,8 @@ def _composed(
 def _is_forged(scope: Scope, partition: PartitionId, record: Record, seen: Seen) -> bool:
     """Whether a context covers what nobody can have written: dots of this node that it has not
     issued, or counters that no node reaches. Of others' recent dots only they could tell."""
+    if seen.history is record.history:
+        return False  # it covers what this record covers
     known, counters = record.history.vector, seen.history.vector
     me = scope.identity.actor
     if counters.get(me, 0) > max(scope.identity.issued(partition), known.get(me, 0)):
@@ -191,6 +193,8 @@ def _stamp(request: Put, seen_stamp: int) -> Stamp:
 
 def _excess(scope: Scope, table: TableConfig, after: Record, before: Record) -> Failure | None:
     """A limit on siblings refuses the write that adds one, never a merge or a delete."""
+    if len(after.values) < 2:
+        return None
     most = table.siblings_max or scope.limits.siblings_max
     standing = len(siblings(before))
     if len(siblings(after)) > max(most, standing):

@@ -177,7 +177,7 @@ class Puts:
         if (full := scope.gate.enter(source)) is not None:
             return full
         put = _Put(source, request.id, needed, key, made, now.monotonic_ms)
-        put.pending = [node for node in owners if node in up or node == me]
+        put.pending = [node for node in owners if node not in absent] if absent else list(owners)
         put.asked = present
         put.causes = [(node, "unreachable") for node in absent]
         return put

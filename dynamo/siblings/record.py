@@ -184,8 +184,9 @@ def voided(
 
 def fate(record: Record, operation: OperationId) -> int | None:
     """OVERWRITTEN, VOID, 0 for a live value, or None if the record knows nothing of it."""
-    if any(value.operation == operation for value in record.values):
-        return 0
+    for value in record.values:
+        if value.operation == operation:
+            return 0
     return record.operations.get(operation)
 
 
@@ -226,6 +227,8 @@ def seen_by_writer(record: Record, seen: Seen, operation: OperationId) -> Seen:
 
 def highest_stamp(record: Record) -> Stamp:
     """Of all live values; 0 without any."""
+    if len(record.values) == 1:
+        return record.values[0].stamp
     return max([value.stamp for value in record.values], default=Stamp(0))
 
 

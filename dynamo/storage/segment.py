@@ -78,12 +78,13 @@ def encode_writes(writes: Writes) -> bytes:
 def decode_writes(payload: bytes) -> Writes:
     """The inverse of `encode_writes`; raises CorruptData for what it never made."""
     try:
-        writes: Writes = msgpack.unpackb(payload, max_bin_len=len(payload))
+        writes = msgpack.unpackb(payload, max_bin_len=len(payload))
     except (ValueError, msgpack.UnpackException) as error:
         raise CorruptData(f"a group of the log does not decode: {error}") from error
     if not isinstance(writes, dict):
         raise CorruptData("a group of the log holds something else than writes")
-    return writes
+    found: Writes = writes
+    return found
 
 
 def encode_group(generation: int, number: int, synced: int, payload: bytes, checksum: int) -> bytes:
