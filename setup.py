@@ -25,8 +25,11 @@ HOT_MODULES = [
     *("dynamo/ring/hashing.py", "dynamo/ring/ring.py"),
     *("dynamo/siblings/codec.py", "dynamo/siblings/record.py"),
     *("dynamo/storage/recent_writes.py", "dynamo/wire/frames.py"),
+    *("client/dynamo_client/budget.py", "client/dynamo_client/glance.py"),
+    *("client/dynamo_client/hedging.py", "client/dynamo_client/peer.py"),
+    *("client/dynamo_client/reading.py",),
 ]
-"""What a put or a get runs through in a node, and no more: the rest gains nothing."""
+"""What a put or a get runs through in a node or a client, and no more: the rest gains nothing."""
 
 COMPILER = "mypy==2.4.1"
 

@@ -103,7 +103,7 @@ class Yardstick:
 
     def _start(self, index: int, ports: list[int]) -> subprocess.Popen[bytes]:
         arguments = [str(index), str(self._path / str(index)), str(int(self._fdatasync))]
-        command = [sys.executable, "-m", "dynamo_bench.yardstick_node", *arguments]
+        command = [sys.executable, "-P", "-m", "dynamo_bench.yardstick_node", *arguments]
         command += map(str, ports)
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

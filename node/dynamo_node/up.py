@@ -90,7 +90,7 @@ def _command(
 ) -> Sequence[str]:
     """How a node is started."""
     return [
-        *(sys.executable, "-m", "dynamo_node", "run"),
+        *(sys.executable, "-P", "-m", "dynamo_node", "run"),
         *("--config", str(directory.config_file), "--name", node.name),
         *("--lifeline-fd", str(lifeline_fd), *logging),
         *(("--bootstrap",) if directory.is_founder(node.name) else ()),

@@ -36,8 +36,8 @@ PORTS = range(21_000, 31_000)
 """Below those that the system hands out to outgoing connections."""
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-NODE_COMMAND = (sys.executable, "-m", "dynamo_node")
-CLIENT_COMMAND = (sys.executable, "-m", "dynamo_client.cli")
+NODE_COMMAND = (sys.executable, "-P", "-m", "dynamo_node")
+CLIENT_COMMAND = (sys.executable, "-P", "-m", "dynamo_client.cli")
 
 
 async def pause() -> None:
