@@ -5,7 +5,7 @@
                       └──▶ puts · gets · outcomes · repairs · rebuild   (peers' answers, by id)
     Persisted ─▶ own copy counted · peers acknowledged
     PeerUp/Down ▶ who can be asked · what will not be answered
-    Tick ──────▶ deadlines, hedges, repairs, rebuild
+    Tick ──────▶ deadlines, hedges, repairs, background parts (`dynamo.background`)
 
 The machines meet only here. No event is refused for what a network may do; a peer that breaks the
 protocol is disconnected and nothing else happens.
@@ -14,6 +14,7 @@ protocol is disconnected and nothing else happens.
 from dataclasses import astuple
 from typing import Any
 
+from dynamo.background import Background
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import (
     GETS,
@@ -120,6 +121,7 @@ class Kernel:
         self._replica = Replica(
             store, scope.tables, scope.window, self._ready, meters, identity.forgetting
         )
+        self._background = Background([self._rebuild])
         self._effects: list[Effect] = []
         self._handlers = self._table_of_handlers()
         self._client_handlers = {
@@ -140,7 +142,7 @@ class Kernel:
             self._tick(now)
         elif isinstance(event, PeerUp):
             self._scope.peers.linked(event.node)
-            self._perform(self._rebuild.advance(self._scope.peers.up, now.monotonic_ms), now)
+            self._perform(self._background.advance(self._scope.peers.up, now.monotonic_ms), now)
         elif isinstance(event, PeerDown):
             self._lost(event.node, event.reason, now)
         else:
@@ -150,13 +152,14 @@ class Kernel:
     def deadline(self) -> float | None:
         """When a Tick is wanted."""
         parts = (self._puts, self._gets, self._outcomes, self._repairs, self._forwards)
-        wanted = [part.deadline() for part in parts] + [self._rebuild.deadline()]
+        wanted = [part.deadline() for part in parts] + [self._background.deadline()]
         return min((when for when in wanted if when is not None), default=None)
 
     def validate(self) -> None:
         """Assert the invariants of all machines."""
         self._puts.validate()
         self._gets.validate()
+        self._background.validate()
         gate, open_ = self._scope.gate, self._puts.in_flight() + self._gets.in_flight()
         assert gate.inside == open_ + self._outcomes.in_flight(), "the gate lost count"
 
@@ -183,10 +186,10 @@ class Kernel:
             "ring_epoch": self._scope.ring.epoch,
             "state": "rebuilding" if self._rebuild.missing() else "serving",
             "partitions": len(self._mine),
-            "partitions_missing": self._rebuild.missing(),
             "peers": {node: "up" if node in peers.up else "down" for node in others},
             "operations_in_flight": self._scope.gate.inside,
             "repairs_queued": self._repairs.queued(),
+            **self._background.status(),
         }
 
     def _received(self, event: Received, now: Instant) -> None:
@@ -229,6 +232,7 @@ class Kernel:
             Failed: self._forwarded,
             ClusterIs: self._unasked,
             StatusIs: self._unasked,
+            **self._background.handlers(),
         }
 
     def _perform(self, decisions: list[Any], now: Instant) -> None:
@@ -360,6 +364,8 @@ class Kernel:
             return self._puts.acknowledge(node, id, now.monotonic_ms, record is None, whole)
         if tag == OUTCOMES:
             return self._outcomes.acknowledge(node, id, record, now.monotonic_ms)
+        if (part := self._background.by_tag.get(tag)) is not None:
+            return part.acknowledged(node, id, record, whole, now.monotonic_ms)
         return []
 
     def _answered(
@@ -371,6 +377,8 @@ class Kernel:
             return self._gets.answer(node, id, record, False, now.monotonic_ms)
         if tag == OUTCOMES:
             return self._outcomes.answer(node, id, record, now.monotonic_ms)
+        if (part := self._background.by_tag.get(tag)) is not None:
+            return part.answered(node, id, record, now.monotonic_ms)
         return self._repairs.answer(node, id, record)
 
     def _refused(self, source: NodeId, message: ReplicaRefused, now: Instant) -> list[Decision]:
@@ -382,6 +390,8 @@ class Kernel:
             return self._gets.refuse(source, id, message.cause, now.monotonic_ms)
         if tag == OUTCOMES:
             return self._outcomes.refuse(source, id, now.monotonic_ms)
+        if (part := self._background.by_tag.get(tag)) is not None:
+            return part.refused(source, id, message.cause, now.monotonic_ms)
         assert tag == REPAIRS, "an unknown machine"
         return self._repairs.refuse(source, id)
 
@@ -420,6 +430,7 @@ class Kernel:
         self._perform(self._outcomes.lost(node, now_ms), now)
         self._perform(self._repairs.lost(node), now)
         self._perform(self._forwards.lost(node), now)
+        self._perform(self._background.lost(node, reason, now_ms), now)
 
     def _tick(self, now: Instant) -> None:
         """Everything whose time has come."""
@@ -429,5 +440,4 @@ class Kernel:
         self._perform(self._outcomes.expire(now_ms), now)
         self._perform(self._repairs.expire(now_ms), now)
         self._perform(self._forwards.expire(now_ms), now)
-        if (due := self._rebuild.deadline()) is not None and due <= now_ms:
-            self._perform(self._rebuild.advance(self._scope.peers.up, now_ms), now)
+        self._perform(self._background.expire(self._scope.peers.up, now_ms), now)

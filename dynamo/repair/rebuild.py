@@ -10,8 +10,9 @@ may lie behind the cursor), and is asked again, from the start, after a pause.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from dynamo.background import Part
 from dynamo.config import TableConfig
 from dynamo.messages import REPLICA_SCAN, Effect, ReplicaPage, ReplicaScan, Send, Source
 from dynamo.ring.ring import Ring
@@ -40,7 +41,7 @@ class _Scan:
         self.node, self.partition, self.asked_ms = node, partition, asked_ms
 
 
-class Rebuild:
+class Rebuild(Part):
     """The partitions that do not count yet, and the scans that will change that."""
 
     def __init__(
@@ -116,6 +117,10 @@ class Rebuild:
     def deadline(self) -> float | None:
         """When `advance` should look again."""
         return self._retry_ms if self._copied else None
+
+    def status(self) -> dict[str, Any]:
+        """How much is still to copy."""
+        return {"partitions_missing": len(self._copied)}
 
     def _is_complete(self, partition: PartitionId) -> bool:
         """Whether the sources so far hold, for every table, all that was acknowledged here."""

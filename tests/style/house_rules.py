@@ -25,7 +25,7 @@ PACKAGES = (
 
 FLOORS: dict[int, tuple[str, ...]] = {
     0: (
-        *("types", "ports", "machine", "errors", "config", "limits"),
+        *("types", "ports", "background", "machine", "errors", "config", "limits"),
         *("keys", "history", "hlc", "timers", "meters", "bounds"),
     ),
     1: ("ring", "siblings", "merkle", "crdt"),

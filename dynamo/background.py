@@ -1,0 +1,115 @@
+"""Background parts: the work of a node that no client waits for, behind one face.
+
+    PeerUp ──▶ advance(up)      own message ──▶ handlers()[type](source, message, now)
+    PeerDown ▶ lost(node)       answer with own tag ──▶ acknowledged · refused · answered
+    Tick ────▶ advance(up), when deadline() has come
+
+Rebuilding, handoff, exchanges, membership and transfers are such parts. Each is a machine of its
+own that knows nothing of the others; what it decides goes through the kernel's `_perform` like
+every decision. The kernel asks `handlers` once, at its start, and pays nothing per operation.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dynamo.types import Instant, NodeId
+
+Handler = Callable[[Any, Any, Instant], list[Any]]
+"""(source, message, now) -> decisions."""
+
+
+class Part:
+    """One kind of background work; what a part does not need it leaves as it is here."""
+
+    tag: int | None = None
+    """The tag of its request ids (`decisions`), if replicas answer it in ordinary messages."""
+
+    def handlers(self) -> dict[type[Any], Handler]:
+        """The messages that only this part takes; they come from members only."""
+        return {}
+
+    def advance(self, up: set[NodeId], now_ms: float) -> list[Any]:
+        """Go on: a peer came up, or the deadline is here. Drop what was not answered in time."""
+        return []
+
+    def lost(self, node: NodeId, reason: str, now_ms: float) -> list[Any]:
+        """The link to a peer is gone; what was asked there will not be answered."""
+        return []
+
+    def acknowledged(
+        self, node: NodeId, id: int, record: bytes | None, whole: bool, now_ms: float
+    ) -> list[Any]:
+        """A ReplicaPut of this part is durable there; `record`: what it was merged to, if else."""
+        return []
+
+    def refused(self, node: NodeId, id: int, cause: str, now_ms: float) -> list[Any]:
+        """A replica does not take or give."""
+        return []
+
+    def answered(self, node: NodeId, id: int, record: bytes | None, now_ms: float) -> list[Any]:
+        """A replica's record, for a ReplicaGet of this part."""
+        return []
+
+    def deadline(self) -> float | None:
+        """When `advance` is wanted, in monotonic milliseconds."""
+        return None
+
+    def validate(self) -> None:
+        """Assert the invariants."""
+
+    def status(self) -> dict[str, Any]:
+        """What an operator wants to see, by names that are unique in a node's status."""
+        return {}
+
+
+class Background:
+    """All background parts of one node, in a fixed order."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = tuple(parts)
+        self.by_tag = {part.tag: part for part in self._parts if part.tag is not None}
+
+    def handlers(self) -> dict[type[Any], Handler]:
+        """Every part's messages; no two parts take the same."""
+        handlers: dict[type[Any], Handler] = {}
+        for part in self._parts:
+            own = part.handlers()
+            assert not handlers.keys() & own.keys(), "two parts take one message"
+            handlers |= own
+        return handlers
+
+    def advance(self, up: set[NodeId], now_ms: float) -> list[Any]:
+        """A peer came up: everybody looks again."""
+        return [made for part in self._parts for made in part.advance(up, now_ms)]
+
+    def expire(self, up: set[NodeId], now_ms: float) -> list[Any]:
+        """A Tick: those whose time has come go on."""
+        made: list[Any] = []
+        for part in self._parts:
+            due_ms = part.deadline()
+            if due_ms is not None and due_ms <= now_ms:
+                made += part.advance(up, now_ms)
+        return made
+
+    def lost(self, node: NodeId, reason: str, now_ms: float) -> list[Any]:
+        """A peer's link is gone."""
+        return [made for part in self._parts for made in part.lost(node, reason, now_ms)]
+
+    def deadline(self) -> float | None:
+        """When a Tick is wanted."""
+        wanted = (part.deadline() for part in self._parts)
+        return min((due for due in wanted if due is not None), default=None)
+
+    def validate(self) -> None:
+        """Assert the invariants of all parts."""
+        for part in self._parts:
+            part.validate()
+
+    def status(self) -> dict[str, Any]:
+        """All parts' words and numbers."""
+        merged: dict[str, Any] = {}
+        for part in self._parts:
+            own = part.status()
+            assert not merged.keys() & own.keys(), "two parts use one name"
+            merged |= own
+        return merged
