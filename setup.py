@@ -27,7 +27,9 @@ HOT_MODULES = [
     *("dynamo/storage/recent_writes.py", "dynamo/wire/frames.py"),
     *("client/dynamo_client/budget.py", "client/dynamo_client/glance.py"),
     *("client/dynamo_client/hedging.py", "client/dynamo_client/peer.py"),
-    *("client/dynamo_client/reading.py",),
+    *("client/dynamo_client/reading.py", "client/dynamo_client/calls.py"),
+    *("client/dynamo_client/router.py", "client/dynamo_client/operations.py"),
+    *("client/dynamo_client/item.py",),
 ]
 """What a put or a get runs through in a node or a client, and no more: the rest gains nothing."""
 

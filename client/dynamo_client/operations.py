@@ -1,7 +1,8 @@
 """The operations on one item, in bytes: what `Table` does after it has found its bytes.
 
 Each checks what can be checked here, so that a caller's mistake costs no round trip, then makes
-one call, or a few that are known to have had no effect.
+one call, or a few that are known to have had no effect. What a caller gives is an `object` until it
+was looked at: a compiled function would meet anything else with a bare TypeError.
 """
 
 from functools import partial
@@ -57,10 +58,10 @@ class Operations:
         self._router, self._calls, self._clock = router, router.calls, router.clock
         self._reads = reads
 
-    def place(self, id: TableId, key: str | bytes, sort_key: str | bytes) -> Place:
-        """Where an item lives. Raises KeyTooLarge, InvalidRequest."""
+    def place(self, id: TableId, whose: object, whose_sort: object) -> Place:
+        """Where the item of a key and a sort key lives. Raises KeyTooLarge, InvalidRequest."""
         view = self._router.view
-        key, sort_key = _bytes(key), _bytes(sort_key)
+        key, sort_key = _bytes(whose), _bytes(whose_sort)
         limits = view.limits
         if not 0 < len(key) <= limits.key_bytes_max:
             raise KeyTooLarge(
@@ -72,7 +73,7 @@ class Operations:
         partition = partition_of(token_of(id, key), view.ring.partitions)
         return Place(view.tables[id], key, sort_key, partition)
 
-    async def get(self, place: Place, r: int | None, deadline_ms: float) -> tuple[Any, Context]:
+    async def get(self, place: Place, r: object, deadline_ms: float) -> tuple[Any, Context]:
         """(payloads, context). Raises DynamoError."""
         table, key, sort_key, partition = place
         quorum = _quorum("R", r, table.r, table.n)
@@ -94,19 +95,28 @@ class Operations:
         self,
         place: Place,
         payload: bytes | None,
-        context: bytes | None,
-        w: int | None,
+        context: object,
+        w: object,
         deadline_ms: float,
     ) -> bytes:
         """The context after the write (payload None: delete). Raises DynamoError."""
-        self._check(place, payload, context)
+        self._check(place, payload)
+        covered = _context(context)
         quorum = _quorum("W", w, place.table.w, place.table.n)
         ahead_ms = 0
         while True:
             now_ms = self._calls.now_ms()
             operation = self._clock.operation(now_ms, ahead_ms, (place.table.id, *place[1:3]))
             table, key, sort_key, partition = place
-            body = (table.id, key, sort_key, context, payload, operation, w or 0)
+            body = (
+                table.id,
+                key,
+                sort_key,
+                covered,
+                payload,
+                operation,
+                0 if w is None else quorum,
+            )
             call = Coordinated(
                 self._router, PUT, body, partition, table.n, deadline_ms, quorum, True
             )
@@ -179,13 +189,11 @@ class Operations:
                 peer.link.send((ASK_REPAIR, key))
                 return
 
-    def _check(self, place: Place, payload: bytes | None, context: bytes | None) -> None:
+    def _check(self, place: Place, payload: bytes | None) -> None:
         if payload is not None:
             most = place.table.value_bytes_max or self._router.view.limits.value_bytes_max
             if len(payload) > most:
                 raise ValueTooLarge(f"the value has {len(payload)} bytes, at most {most}")
-        if context is not None and type(context) is not bytes:
-            raise InvalidContext(f"a context is bytes, not {type(context).__name__}")
 
 
 def _glance(read: Read) -> tuple[bytes, bytes | None, int] | None:
@@ -217,7 +225,13 @@ def _write_error(failure: Failure, place: Place, operation: OperationId) -> Exce
     return OutcomeUnknown(failure, token)
 
 
-def _bytes(key: str | bytes) -> bytes:
+def _context(given: object) -> bytes | None:
+    if given is None or type(given) is bytes:
+        return given
+    raise InvalidContext(f"a context is bytes, not {type(given).__name__}")
+
+
+def _bytes(key: object) -> bytes:
     if type(key) is str:
         return key.encode()
     if type(key) is bytes:
@@ -225,7 +239,7 @@ def _bytes(key: str | bytes) -> bytes:
     raise InvalidRequest(f"a key is str or bytes, not {type(key).__name__}")
 
 
-def _quorum(letter: str, wanted: int | None, usual: int, n: int) -> int:
+def _quorum(letter: str, wanted: object, usual: int, n: int) -> int:
     if wanted is None:
         return usual
     if type(wanted) is not int or not 1 <= wanted <= n:
