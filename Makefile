@@ -7,11 +7,13 @@ INSTALLED := $(VENV)/.installed
 COMPILED := .venv-compiled
 COMPILED_BIN := $(COMPILED)/bin
 COMPILED_INSTALLED := $(COMPILED)/.installed
+COMPILED_TESTS := hypothesis pytest pytest-asyncio pytest-xdist
+COMPILED_TESTED := tests/laws tests/unit/dynamo tests/unit/dynamo_client tests/scenarios tests/contract tests/paper tests/promises
 SOURCES := setup.py $(shell find dynamo node client bench protos -name '*.py')
 SEEDS ?= 150
 SECONDS_PER_CELL ?= 10
 
-.PHONY: run test check unit javascript sim bench bench-million kernel data protos clean
+.PHONY: run test check unit compiled test-compiled javascript sim bench bench-million kernel data protos clean
 
 run: $(INSTALLED)
 	@$(BIN)/dynamo-node up --data data
@@ -64,6 +66,11 @@ $(INSTALLED): pyproject.toml requirements.lock
 
 # The core's hot modules as machine code, in an environment of their own (setup.py says why).
 compiled: $(COMPILED_INSTALLED)
+
+# The core's own tests, against the wheel instead of the source.
+test-compiled: $(COMPILED_INSTALLED)
+	DYNAMO_COMPILED=1 $(COMPILED_BIN)/python -P $(COMPILED_BIN)/pytest -q -n 2 --dist worksteal \
+	    -o pythonpath=tests/worlds $(COMPILED_TESTED)
 
 $(COMPILED_INSTALLED): $(INSTALLED) $(SOURCES)
 	@echo "Compiling the core into $(COMPILED); it takes about a minute."
