@@ -124,6 +124,13 @@ OPERATIONS: tuple[Bound, ...] = (
         "",
         "unit/dynamo/repair/test_lives.py::test_only_so_many_lost_disks_are_remembered",
     ),
+    Bound(
+        "claims in one message of gossip",
+        ("dynamo.membership.gossip:NEWS_BYTES_MAX",),
+        "the others go with the next one",
+        "",
+        "unit/dynamo/membership/test_gossip.py::test_a_message_is_bounded_whatever_happens_at_once",
+    ),
 )
 """In the core."""
 
