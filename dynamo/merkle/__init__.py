@@ -1,0 +1,1 @@
+"""Hash trees: where do two sets of items differ?"""
