@@ -13,12 +13,12 @@ SOURCES := setup.py $(shell find dynamo node client bench protos -name '*.py')
 SEEDS ?= 150
 SECONDS_PER_CELL ?= 10
 
-.PHONY: run test check unit compiled test-compiled javascript sim bench bench-million kernel data protos clean
+.PHONY: run test check unit compiled test-compiled test-compiled-if-possible compiler javascript sim bench bench-million kernel data protos clean
 
 run: $(INSTALLED)
 	@$(BIN)/dynamo-node up --data data
 
-test: check unit
+test: check unit test-compiled-if-possible
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -67,12 +67,26 @@ $(INSTALLED): pyproject.toml requirements.lock
 # The core's hot modules as machine code, in an environment of their own (setup.py says why).
 compiled: $(COMPILED_INSTALLED)
 
+HAS_COMPILER = echo '\#include <Python.h>' | \
+    cc -E -o /dev/null -I "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" - 2>/dev/null
+
+# Compiling wants a C compiler and Python's headers; CI installs them, elsewhere this is skipped.
+test-compiled-if-possible: $(INSTALLED) compiler
+	@if $(HAS_COMPILER); then $(MAKE) --no-print-directory test-compiled; \
+	    else echo "Skipped: the tests of the compiled core want a C compiler and Python's headers."; fi
+
+compiler: $(INSTALLED)
+	@if [ -n "$$CI" ] && [ "$$(id -u)" = 0 ] && ! $(HAS_COMPILER) && command -v apt-get >/dev/null; then \
+	    apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev python3-dev; fi
+
 # The core's own tests, against the wheel instead of the source.
 test-compiled: $(COMPILED_INSTALLED)
 	DYNAMO_COMPILED=1 $(COMPILED_BIN)/python -P $(COMPILED_BIN)/pytest -q -n 2 --dist worksteal \
 	    -o pythonpath=tests/worlds $(COMPILED_TESTED)
 
 $(COMPILED_INSTALLED): $(INSTALLED) $(SOURCES)
+	@$(HAS_COMPILER) || { echo "make: compiling wants a C compiler and Python's headers;" \
+	    "make bench BENCH=$(BIN) measures plain Python."; exit 1; }
 	@echo "Compiling the core into $(COMPILED); it takes about a minute."
 	@rm -rf build $(COMPILED)/wheel
 	@DYNAMO_COMPILE=1 $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps \

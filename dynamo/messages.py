@@ -16,6 +16,7 @@ from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
 from dynamo.errors import Code, Failure, ProtocolViolation
+from dynamo.messages_detection import DetectionMessage
 from dynamo.types import ItemKey, NodeId, OperationId, PartitionId, Stamp, TableId
 
 Source: TypeAlias = NodeId | int
@@ -268,6 +269,7 @@ Message: TypeAlias = (
     | ReplicaDigest
     | ReplicaRefused
     | ReplicaPage
+    | DetectionMessage
 )
 
 

@@ -87,7 +87,7 @@ class Gossip:
             return Heard([], changed, None if began_ms is None else now_ms - began_ms)
         news = self._news(stale, {node for node, _ in changed})
         pull = GossipPull(GOSSIP_PULL, self.ring_epoch, self._claims.digest, news)
-        return Heard([Send(source, pull)], changed, None)  # type: ignore[arg-type]
+        return Heard([Send(source, pull)], changed, None)
 
     def lost(self, node: NodeId) -> None:
         """The link is gone, and an answer with it."""
@@ -112,7 +112,7 @@ class Gossip:
             self._pushed.setdefault(peer, now_ms)
         news = self._news([], set())
         push = GossipPush(GOSSIP_PUSH, self.ring_epoch, self._claims.digest, news)
-        return Send(peer, push)  # type: ignore[arg-type]
+        return Send(peer, push)
 
     def _news(self, first: list[NodeId], known: set[NodeId]) -> tuple[Rumour, ...]:
         """What to tell: what the other has wrong, then news, the least told first and the latest

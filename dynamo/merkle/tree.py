@@ -55,8 +55,6 @@ class HashTree:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HashTree) and self._hashes == other._hashes
 
-    __hash__ = None  # type: ignore[assignment]
-
     def hash(self, node: int) -> int:
         """The hash of a node, 0 <= node < NODES."""
         return self._hashes[node]

@@ -19,7 +19,7 @@ _pack = msgpack.Packer(autoreset=True).pack
 
 
 def fingerprint(key: ItemKey, record: bytes | None) -> int:
-    """The item's hash; 0 for none. Takes 3 us. What cannot be decoded has that of its bytes, so
+    """The item's hash; 0 for none. What cannot be decoded has that of its bytes, so
     that another replica's record is found to differ and sent."""
     if record is None:
         return 0

@@ -55,6 +55,15 @@ class Summary:
         for result in sorted(self.failed):
             yield f"FAILED seed {result.seed}: {result.violation}"
             yield f"  repeat with: {REPEAT.format(seed=result.seed)}"
+        yield self.verdict()
+
+    def verdict(self) -> str:
+        """All of it in one sentence."""
+        faults = sum(self.faults.values())
+        broken = "no promise was broken"
+        if self.failed:
+            broken = f"promises were broken in {len(self.failed)} of them"
+        return f"In {self.seeds} simulated clusters with {faults:,} faults {broken}."
 
 
 def _counted(counts: "Counter[str]") -> str:

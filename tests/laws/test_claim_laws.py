@@ -1,5 +1,7 @@
 """Claims about members are a join semilattice, and SWIM's rules follow from its order."""
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,11 +49,11 @@ def told(said: list[tuple[NodeId, Claim]]) -> Claims:
 
 @given(sayings, st.randoms(use_true_random=False), st.integers(0, 3))
 def test_who_has_heard_the_same_believes_the_same(
-    said: list[tuple[NodeId, Claim]], chance: object, again: int
+    said: list[tuple[NodeId, Claim]], chance: Random, again: int
 ) -> None:
     """In whatever order, however often; the digests are equal just then."""
     other = said * (1 + again)
-    chance.shuffle(other)  # type: ignore[attr-defined]
+    chance.shuffle(other)
     one, two = told(said), told(other)
     assert dict(one.items()) == dict(two.items())
     assert one.digest == two.digest
