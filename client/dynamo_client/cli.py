@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from dynamo_client.cli_commands import app
+from dynamo_client.cli_members import app
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

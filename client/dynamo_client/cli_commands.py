@@ -87,7 +87,7 @@ def put(
 ) -> None:
     """Write a value in place of what is there now."""
     target = Target(table, key, sort_key)
-    _run(
+    run(
         context,
         lambda db: actions.put(
             db, target, _value(value, raw_file, json_value), _seen(seen, blind), blind, w
@@ -107,7 +107,7 @@ def get(
     ] = None,
 ) -> None:
     """Print the value; if there are siblings, all of them and the context."""
-    _run(context, lambda db: actions.get(db, Target(table, key, sort_key), r))
+    run(context, lambda db: actions.get(db, Target(table, key, sort_key), r))
 
 
 @app.command()
@@ -122,7 +122,7 @@ def delete(
 ) -> None:
     """Remove what is there now."""
     target = Target(table, key, sort_key)
-    _run(
+    run(
         context,
         lambda db: actions.delete(db, target, _seen(seen, blind), blind, w),
         is_write=True,
@@ -135,22 +135,22 @@ def outcome(
     operation_id: Annotated[str, typer.Argument(metavar="ID", help="As an unknown write told.")],
 ) -> None:
     """What became of a write: applied (0), not applied (1), unknown (4)."""
-    _run(context, lambda db: actions.outcome(db, operation_id))
+    run(context, lambda db: actions.outcome(db, operation_id))
 
 
 @app.command()
 def status(context: typer.Context) -> None:
     """How each node is, and which tables there are."""
-    _run(context, actions.status)
+    run(context, actions.status)
 
 
 @app.command()
 def ring(context: typer.Context) -> None:
     """Which node holds how much."""
-    _run(context, actions.ring)
+    run(context, actions.ring)
 
 
-def _run(
+def run(
     context: typer.Context,
     act: Callable[[Database], Awaitable[Answer]],
     is_write: bool = False,

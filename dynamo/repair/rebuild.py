@@ -9,7 +9,7 @@ A co-owner that is itself rebuilding at any page does not count as a source (wha
 may lie behind the cursor), and is asked again, from the start, after a pause.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from dynamo.background import Part
@@ -55,7 +55,6 @@ class Rebuild(Part):
     ) -> None:
         """`has_room`: whether the store takes more; copying waits while it does not."""
         self._me, self._ring = me, ring
-        self._most = max((table.n for table in tables), default=1)
         self._quorums = sorted({(table.n, table.w) for table in tables})
         self._next_id, self._has_room = next_id, has_room
         self._copied: dict[PartitionId, set[NodeId]] = {p: set() for p in sorted(missing)}
@@ -107,7 +106,7 @@ class Rebuild(Part):
         if not self._is_complete(partition):
             return []
         del self._copied[partition]
-        return [Rebuilt(partition)]
+        return [self._completed(partition)]
 
     def waits_for(self, source: Source, id: int) -> bool:
         """Whether a page with this id is expected from there."""
@@ -122,15 +121,23 @@ class Rebuild(Part):
         """How much is still to copy."""
         return {"partitions_missing": len(self._copied)}
 
+    def _completed(self, partition: PartitionId) -> Any:
+        """What the kernel is told when a partition is copied."""
+        return Rebuilt(partition)
+
     def _is_complete(self, partition: PartitionId) -> bool:
         """Whether the sources so far hold, for every table, all that was acknowledged here."""
         copied = self._copied[partition]
+        return all(
+            sum(node in copied for node in sources) >= needed
+            for sources, needed in self._needs(partition)
+        )
+
+    def _needs(self, partition: PartitionId) -> Iterator[tuple[Sequence[NodeId], int]]:
+        """For the tables of each N and W: who has copies, and of how many one is needed."""
         for n, w in self._quorums:
             owners = self._co_owners(partition, n)
-            needed = min(n - w + 1, len(owners))
-            if sum(node in copied for node in owners) < needed:
-                return False
-        return True
+            yield owners, min(n - w + 1, len(owners))
 
     def _co_owners(self, partition: PartitionId, n: int) -> list[NodeId]:
         """The others of a partition's first N; nobody if this node is not one of them."""
@@ -140,7 +147,8 @@ class Rebuild(Part):
     def _source(self, partition: PartitionId, up: set[NodeId], now_ms: float) -> NodeId | None:
         """A linked co-owner that was not copied from yet."""
         copied, put_off = self._copied[partition], self._put_off
-        for node in self._co_owners(partition, self._most):
+        needs = self._needs(partition)
+        for node in dict.fromkeys(node for sources, _ in needs for node in sources):
             due_ms = put_off.get((partition, node), now_ms)
             if node in up and node not in copied and due_ms <= now_ms:
                 return node

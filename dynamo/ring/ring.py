@@ -95,6 +95,10 @@ class Ring:
         lists = enumerate(self._primaries[n])
         return tuple(PartitionId(partition) for partition, owners in lists if node in owners)
 
+    def at(self, epoch: int) -> "Ring":
+        """The same ring under another epoch."""
+        return Ring(epoch, self.partitions, self.members, self.owners, self.n_max)
+
     def gains(self, before: "Ring", n: int) -> tuple[Move, ...]:
         """The slots of prefix n that this ring has and `before` had not: data to be copied."""
         return tuple(

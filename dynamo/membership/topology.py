@@ -1,0 +1,151 @@
+"""What one epoch decides: one ring, or two while a change is under way; and who votes on the next.
+
+    epoch 4   ring {n1 n2 n3}                            voters n1 n2 n3
+    epoch 5   ring {n1 n2 n3}, target {n1 n2 n3 n4}      voters n1 n2 n3      joint: both count
+    epoch 6   ring {n1 n2 n3 n4}                         voters n1 n2 n3 n4   final
+
+Invariant: `ring` and `target` bear the epoch's number. While joint the old members vote, so that a
+change whose newcomer dies can be cancelled without it.
+"""
+
+from typing import Any, NamedTuple
+
+import msgpack
+
+from dynamo.errors import InvalidRequest
+from dynamo.membership.paxos import Voter
+from dynamo.ring.ring import Ring
+from dynamo.types import NodeId
+
+FORMAT_VERSION = 1
+
+
+class Topology(NamedTuple):
+    """Who holds what at one epoch."""
+
+    ring: Ring
+    """In force; while a change is under way, of the old owners."""
+    target: Ring | None
+    """Of the new owners, while a change is under way."""
+    voters: tuple[Voter, ...]
+    """Whose majority decides the next epoch."""
+    change: str
+    """What this epoch came about by, in a few words."""
+    addresses: tuple[tuple[NodeId, str, int], ...] = ()
+    """Where members listen that cluster.yml need not know: name, address, port."""
+
+    @property
+    def epoch(self) -> int:
+        """The number that no other topology has."""
+        return self.ring.epoch
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether a change is under way."""
+        return self.target is not None
+
+    @property
+    def members(self) -> tuple[NodeId, ...]:
+        """All that take part, the coming and the going included."""
+        old = [member.node for member in self.ring.members]
+        new = [member.node for member in self.target.members] if self.target else []
+        return (*old, *(node for node in new if node not in old))
+
+    def owners(self, partition: int, n: int) -> tuple[tuple[NodeId, ...], tuple[NodeId, ...]]:
+        """The first n owners of a partition, old and new; equal where nothing changes."""
+        old = self.ring.owners[partition][: min(n, self.ring.holders)]
+        if self.target is None:
+            return old, old
+        return old, self.target.owners[partition][: min(n, self.target.holders)]
+
+    def encoded(self) -> bytes:
+        """The value that is voted on and kept; equal topologies have equal bytes."""
+        target = None if self.target is None else self.target.as_value()
+        fields = (self.ring.as_value(), target, self.voters, self.change, self.addresses)
+        packed: bytes = msgpack.packb((FORMAT_VERSION, *fields))
+        return packed
+
+    @staticmethod
+    def decoded(data: bytes) -> "Topology":
+        """The inverse. Raises InvalidRequest with the reason for what anybody may have sent."""
+        try:
+            version, ring, target, voters, change, addresses = msgpack.unpackb(data)
+            if version != FORMAT_VERSION or not isinstance(change, str):
+                raise InvalidRequest(f"topology format {version!r} is unknown")
+            made = Topology(
+                Ring.from_value(ring),
+                None if target is None else Ring.from_value(target),
+                tuple(_voter(*voter) for voter in voters),
+                change,
+                tuple((NodeId(node), str(host), int(port)) for node, host, port in addresses),
+            )
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            raise InvalidRequest(f"no topology: {error}") from error
+        made.validate()
+        return made
+
+    def validate(self) -> None:
+        """Raise InvalidRequest unless both rings fit together and somebody votes."""
+        if not self.voters or len(set(self.voters)) != len(self.voters):
+            raise InvalidRequest("a topology needs voters, each once")
+        if self.target is None:
+            return
+        for name in ("epoch", "partitions", "n_max"):
+            if getattr(self.ring, name) != getattr(self.target, name):
+                raise InvalidRequest(f"the two rings of a joint epoch differ in {name}")
+
+
+def founding(ring: Ring) -> Topology:
+    """The first epoch, which cluster.yml alone makes: its members' first lives vote."""
+    voters = tuple(Voter(member.node, "") for member in ring.members)
+    return Topology(ring, None, voters, "founded")
+
+
+def joint(
+    before: Topology, target: Ring, change: str, addresses: tuple[tuple[NodeId, str, int], ...] = ()
+) -> Topology:
+    """The epoch in which old and new owners both count."""
+    epoch = before.epoch + 1
+    known = {entry[0]: entry for entry in (*before.addresses, *addresses)}
+    rings = before.ring.at(epoch), target.at(epoch)
+    return Topology(*rings, before.voters, change, tuple(known[node] for node in sorted(known)))
+
+
+def final(before: Topology, lives: dict[NodeId, str]) -> Topology:
+    """The epoch in which the new owners alone count. `lives`: the members' incarnations as their
+    links show them; a member that is not linked keeps its vote if it had one."""
+    assert before.target is not None, "only a joint epoch has a final one"
+    return _settled(before, before.target, lives, before.change)
+
+
+def cancelled(before: Topology, lives: dict[NodeId, str]) -> Topology:
+    """The epoch in which the old owners alone count again."""
+    assert before.target is not None, "only a joint epoch can be cancelled"
+    return _settled(before, before.ring, lives, f"cancelled: {before.change}")
+
+
+def retargeted(
+    before: Topology, target: Ring, change: str, addresses: tuple[tuple[NodeId, str, int], ...] = ()
+) -> Topology:
+    """Another joint epoch from the same old owners, for a target of which somebody died."""
+    assert before.target is not None, "only a joint epoch has a target to be replaced"
+    return joint(before._replace(target=None), target, change, addresses)
+
+
+def _settled(before: Topology, ring: Ring, lives: dict[NodeId, str], change: str) -> Topology:
+    known = {voter.node: voter for voter in before.voters}
+    voters = [
+        Voter(member.node, lives[member.node]) if member.node in lives else known[member.node]
+        for member in ring.members
+        if member.node in lives or member.node in known
+    ]
+    settled = ring.at(before.epoch + 1)
+    names = {member.node for member in ring.members}
+    addresses = tuple(entry for entry in before.addresses if entry[0] in names)
+    return Topology(settled, None, tuple(voters), change, addresses)
+
+
+def _voter(node: Any, incarnation: Any) -> Voter:
+    if not isinstance(node, str) or not isinstance(incarnation, str):
+        raise InvalidRequest("a voter is a name and an incarnation")
+    return Voter(NodeId(node), incarnation)

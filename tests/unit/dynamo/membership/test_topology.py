@@ -1,0 +1,113 @@
+"""Topologies: what an epoch decides, and its bytes."""
+
+import msgpack
+import pytest
+
+from dynamo.errors import InvalidRequest
+from dynamo.membership.paxos import Voter
+from dynamo.membership.plan import Join, plan_of
+from dynamo.membership.topology import (
+    Topology,
+    cancelled,
+    final,
+    founding,
+    joint,
+    retargeted,
+)
+from dynamo.ring.placement import plan
+from dynamo.ring.ring import Member
+from dynamo.types import NodeId
+
+
+def member(name: str) -> Member:
+    return Member(NodeId(name), name, "", 1.0)
+
+
+N1, N4 = NodeId("n1"), NodeId("n4")
+FIRST = founding(plan([member("n1"), member("n2"), member("n3")], 16, 3).ring)
+JOIN = plan_of(Join(member("n4")), FIRST.ring)
+JOINT = joint(FIRST, JOIN.target, "join n4", ((N4, "127.0.0.1", 7403),))
+
+
+def test_the_first_epochs_voters_are_its_members_first_lives() -> None:
+    assert FIRST.epoch == 1
+    assert FIRST.voters == tuple(Voter(NodeId(f"n{i}"), "") for i in (1, 2, 3))
+
+
+def test_a_join_is_a_joint_epoch_and_a_final_one() -> None:
+    assert JOINT.epoch == 2
+    assert JOINT.is_joint
+    assert JOINT.members == ("n1", "n2", "n3", "n4")
+    ended = final(JOINT, {N4: "b", N1: "a"})
+    assert ended.epoch == 3
+    assert ended.ring == JOIN.target.at(3)
+    assert ended.target is None
+    assert ended.addresses == ((N4, "127.0.0.1", 7403),)
+
+
+def test_while_joint_the_old_members_vote_and_afterwards_the_lives_that_are_seen() -> None:
+    assert JOINT.voters == FIRST.voters
+    ended = final(JOINT, {N4: "b", N1: "a"})
+    assert ended.voters == (("n1", "a"), ("n2", ""), ("n3", ""), ("n4", "b"))
+
+
+def test_a_newcomer_of_which_nothing_is_seen_has_no_vote_yet() -> None:
+    assert [voter.node for voter in final(JOINT, {}).voters] == ["n1", "n2", "n3"]
+
+
+def test_a_cancelled_change_is_the_old_ring_under_a_new_epoch() -> None:
+    back = cancelled(JOINT, {})
+    assert back.epoch == 3
+    assert back.ring == FIRST.ring.at(3)
+    assert back.addresses == ()
+    assert back.change == "cancelled: join n4"
+
+
+def test_a_dead_target_is_replaced_by_another_joint_epoch_of_the_same_old_owners() -> None:
+    other = plan_of(Join(member("n5")), FIRST.ring)
+    again = retargeted(JOINT, other.target, "join n5 instead of n4")
+    assert again.epoch == 3
+    assert again.ring == FIRST.ring.at(3)
+    assert again.members == ("n1", "n2", "n3", "n5")
+
+
+def test_owners_are_those_of_both_rings() -> None:
+    partition = JOIN.moves[0].partition
+    old, new = JOINT.owners(partition, 3)
+    assert old == JOIN.moves[0].before
+    assert new == JOIN.moves[0].after
+    assert FIRST.owners(partition, 2) == (old[:2], old[:2])
+
+
+@pytest.mark.parametrize(
+    "topology", [FIRST, JOINT, final(JOINT, {N4: "b"})], ids=lambda t: t.change
+)
+def test_bytes_and_back(topology: Topology) -> None:
+    assert Topology.decoded(topology.encoded()) == topology
+    assert Topology.decoded(topology.encoded()).encoded() == topology.encoded()
+
+
+GOOD = list(msgpack.unpackb(JOINT.encoded()))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(0, 2), (1, None), (1, []), (2, [1]), (3, []), (3, [["n1"]]), (3, [[1, ""]]), (4, 1)],
+)
+def test_what_is_no_topology_is_refused(place: int, value: object) -> None:
+    fields = list(GOOD)
+    fields[place] = value
+    with pytest.raises(InvalidRequest):
+        Topology.decoded(msgpack.packb(fields))
+
+
+def test_bytes_that_are_nothing_at_all_are_refused() -> None:
+    for data in (b"", b"\xc1", b"\x01", JOINT.encoded()[:-3]):
+        with pytest.raises(InvalidRequest):
+            Topology.decoded(data)
+
+
+def test_two_rings_of_different_sizes_make_no_epoch() -> None:
+    small = plan([member("n1"), member("n2"), member("n3")], 8, 3).ring
+    with pytest.raises(InvalidRequest, match="differ in partitions"):
+        joint(FIRST, small, "shrink").validate()
