@@ -3,7 +3,9 @@
     answer                        not tried elsewhere      tried everywhere
     ----------------------------  -----------------------  --------------------------------
     wrong ring                    ELSEWHERE, new ring      LATER
-    overloaded, not serving       ELSEWHERE (budget)       LATER (budget)
+    overloaded, not serving       ELSEWHERE (budget, or    LATER (budget)
+                                  of a write: somebody
+                                  who did not just refuse)
     corrupt data                  ELSEWHERE (budget)       END
     link lost                     ELSEWHERE                ELSEWHERE: whoever comes back
     silence                       ELSEWHERE (budget)       WAIT

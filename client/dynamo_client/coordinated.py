@@ -3,7 +3,8 @@
 It goes to an owner of the key (the client knows the ring, so there is no extra hop) and, if that
 one is lost, silent, busy or of another ring, to the next, until the deadline. What each answer
 means is decided in `attempts`; here it is done. A write takes the first linked owner of the
-preference list, so that one node orders the writes of a key; a read takes the least busy one.
+preference list that did not just refuse one, so that one node orders the writes of a key; a read
+takes the least busy one.
 """
 
 import asyncio
@@ -23,6 +24,9 @@ PAUSE_MS = 20.0
 MARGIN_MS = 15.0
 """A node is given so much less than the caller has left, so that its own verdict, which has the
 counts, arrives before the deadline here."""
+
+REFUSALS = (Code.OVERLOADED, Code.NOT_SERVING)
+"""Answers to a write that hold for the next one too."""
 
 
 class Coordinated:
@@ -98,15 +102,19 @@ class Coordinated:
         else:
             peer.answered(now_ms - sent_ms)
         if message[0] != FAILED:
+            if self._attempts.is_write:
+                peer.took_write()
             self._calls.coordinated(now_ms - sent_ms)
             self._calls.finish(self, parsed)
             return
         assert isinstance(parsed, Failed), "of that kind"
         failure = failure_of(parsed)
+        if self._attempts.is_write and failure.code in REFUSALS:
+            peer.refused_write(now_ms, failure.retry_after_ms)
         step = self._attempts.refused(peer.node, failure, self._others())
         if failure.code == Code.WRONG_RING:
             self._await_ring(now_ms)
-        elif step is Step.ELSEWHERE and self._may_retry(failure):
+        elif step is Step.ELSEWHERE and self._may_retry(failure, now_ms):
             self.advance(now_ms)
         elif step is Step.LATER:
             self._later(failure.retry_after_ms or PAUSE_MS, now_ms)
@@ -146,8 +154,8 @@ class Coordinated:
     def _choice(self, now_ms: float) -> Peer | None:
         tried = self._attempts.tried
         if self._attempts.is_write:
-            return first_linked(self._owners, tried, now_ms)
-        return first_linked(sorted(self._owners, key=_score), tried, now_ms)
+            return first_linked(self._owners, tried, now_ms, to_write=True)
+        return first_linked(sorted(self._owners, key=_score), tried, now_ms, to_write=False)
 
     def _send(self, peer: Peer, now_ms: float) -> None:
         assert peer.link is not None, "only linked nodes are chosen"
@@ -155,6 +163,8 @@ class Coordinated:
         if peer not in self._asked:
             peer.asked(now_ms)
         self._asked[peer] = now_ms
+        if self._attempts.is_write:
+            peer.asked_to_write(now_ms)
         left_ms = max(1, int(self.deadline_ms - now_ms - MARGIN_MS))
         peer.link.send((self._kind, self.id, left_ms, self._epoch, *self._body))
         self._be_patient(now_ms)
@@ -163,13 +173,20 @@ class Coordinated:
         self._silent_ms = now_ms + self._calls.patience_ms
         self._calls.wake(self, min(self._silent_ms, self.deadline_ms))
 
-    def _others(self) -> list[NodeId]:
+    def _untried(self) -> list[Peer]:
         """Owners that could be asked and were not in this round."""
         tried = self._attempts.tried
-        return [p.node for p in self._owners if p.link is not None and p.node not in tried]
+        return [p for p in self._owners if p.link is not None and p.node not in tried]
 
-    def _may_retry(self, failure: Failure) -> bool:
-        return failure.code == Code.QUORUM_NOT_REACHED or self._calls.retries.spend()
+    def _others(self) -> list[NodeId]:
+        return [peer.node for peer in self._untried()]
+
+    def _may_retry(self, failure: Failure, now_ms: float) -> bool:
+        """A full node is passed over even if the budget is spent; an overload of all is not fed."""
+        if failure.code == Code.QUORUM_NOT_REACHED or self._calls.retries.spend():
+            return True
+        refused = self._attempts.is_write and failure.code in REFUSALS
+        return refused and not all(peer.refuses(now_ms) for peer in self._untried())
 
     def _await_ring(self, now_ms: float) -> None:
         """Another ring holds: learn it, then ask again. Only the first time is free."""

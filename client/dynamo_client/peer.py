@@ -18,6 +18,10 @@ SUSPECT_AFTER_MS = 150.0
 LATENCY_WEIGHT = 0.1
 """Share of the newest answer in the mean."""
 
+REFUSES_MS = 100.0
+"""How long a node that took no write is asked last, unless it says longer. Raising: one with room
+again stays idle longer; lowering: more writes make a second trip, and an overload lasts longer."""
+
 FADE = 0.9
 LATENCY_MS_MIN = 0.05
 """A mean never fades to nothing, lest requests in flight stop to count."""
@@ -34,6 +38,8 @@ class Peer:
         "linked_since_s",
         "node",
         "reason",
+        "refusal_ms",
+        "refuses_until_ms",
         "renewed",
         "score",
         "waiting_since_ms",
@@ -51,6 +57,7 @@ class Peer:
         self.latency_ms = self.score = LATENCY_MS_MIN
         self.renewed = False
         self.waiting_since_ms = 0.0
+        self.refusal_ms = self.refuses_until_ms = 0.0
 
     def asked(self, now_ms: float) -> None:
         """A request was sent; the node owes a word from now on."""
@@ -73,6 +80,25 @@ class Peer:
             self.latency_ms += LATENCY_WEIGHT * (took_ms - self.latency_ms)
             self.renewed = True
         self.score = (self.in_flight + 1) * self.latency_ms
+
+    def refused_write(self, now_ms: float, retry_after_ms: float) -> None:
+        """It takes no writes: its disk is full, or it is stopping."""
+        self.refusal_ms = max(retry_after_ms, REFUSES_MS)
+        self.refuses_until_ms = now_ms + self.refusal_ms
+
+    def asked_to_write(self, now_ms: float) -> None:
+        """A write was sent there. After a refusal one write finds out what holds now; those behind
+        it go elsewhere until it is answered."""
+        if self.refusal_ms:
+            self.refuses_until_ms = now_ms + self.refusal_ms
+
+    def took_write(self) -> None:
+        """A write was answered well."""
+        self.refusal_ms = self.refuses_until_ms = 0.0
+
+    def refuses(self, now_ms: float) -> bool:
+        """Whether it has just said that it takes no writes."""
+        return now_ms < self.refuses_until_ms
 
     def fade(self) -> None:
         """Time passed; an opinion that no answer renewed loses weight."""

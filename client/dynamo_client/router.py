@@ -121,15 +121,18 @@ async def ask_cluster(calls: Calls, clock: ClusterClock, peer: Peer, timeout_ms:
     return view_from(answer)
 
 
-def first_linked(peers: Sequence[Peer], tried: Sequence[NodeId], now_ms: float) -> Peer | None:
-    """The first one that can be asked, suspects last. None: nobody has a link and a slot."""
-    suspect = None
+def first_linked(
+    peers: Sequence[Peer], tried: Sequence[NodeId], now_ms: float, *, to_write: bool
+) -> Peer | None:
+    """The first one that can be asked, last those that are suspect or, if it is `to_write`, take no
+    writes. None: nobody has a link and a slot."""
+    doubtful = None
     for peer in peers:
         if peer.link is not None and peer.in_flight < IN_FLIGHT_MAX and peer.node not in tried:
-            if not peer.is_suspect(now_ms):
+            if not (peer.is_suspect(now_ms) or (to_write and peer.refuses(now_ms))):
                 return peer
-            suspect = suspect or peer
-    return suspect
+            doubtful = doubtful or peer
+    return doubtful
 
 
 def unreachable(peers: Sequence[Peer]) -> tuple[tuple[str, str], ...]:

@@ -34,6 +34,7 @@ from dynamo_client import (
 
 CART = 1
 BUSY = Failure(Code.OVERLOADED, "busy", retry_after_ms=1)
+FULL = Failure(Code.OVERLOADED, "this node takes no writes: disk full", retry_after_ms=60_000)
 NO_QUORUM = Failure(Code.QUORUM_NOT_REACHED, "", 2, 1, 1, (("nx", "unreachable"),))
 
 
@@ -127,6 +128,23 @@ async def test_the_retry_budget_ends_retries_under_overload(
     answers = await asyncio.gather(*puts, return_exceptions=True)
     assert all(isinstance(answer, Overloaded) for answer in answers)
     assert len(cluster.requests(PUT)) <= 100 + 100 + 10
+
+
+async def test_no_put_fails_while_one_node_is_full_and_the_budget_is_gone(
+    db: Database, cluster: FakeCluster
+) -> None:
+    """Found by `dynamo-bench chaos --faults full`: a third of all puts came to the full node first,
+    each cost a retry of a budget of a tenth, and once that was spent puts failed as overloaded."""
+    cluster["n1"].rule(PUT, refuse(FULL))
+    router = db._opened_router()
+    while router.calls.retries.spend():
+        """Nothing is left of it."""
+    cart = db.table("cart")
+    await asyncio.gather(*(cart.put(f"k{number}", 1) for number in range(150)))
+    refused = len(cluster["n1"].requests(PUT))
+    assert refused > 1
+    await asyncio.gather(*(cart.put(f"l{number}", 1) for number in range(150)))
+    assert len(cluster["n1"].requests(PUT)) == refused
 
 
 async def test_no_quorum_is_told_at_once_with_its_counts(
