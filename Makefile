@@ -9,7 +9,7 @@ COMPILED_BIN := $(COMPILED)/bin
 COMPILED_INSTALLED := $(COMPILED)/.installed
 COMPILED_TESTS := hypothesis pytest pytest-asyncio pytest-xdist
 COMPILED_TESTED := tests/laws tests/unit/dynamo tests/unit/dynamo_client tests/scenarios tests/contract tests/paper tests/promises
-SOURCES := setup.py $(shell find dynamo node client bench protos -name '*.py')
+SOURCES := setup.py $(shell find dynamo node client bench services protos -name '*.py')
 SEEDS ?= 150
 SECONDS_PER_CELL ?= 10
 

@@ -9,21 +9,9 @@ all that it names.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-
-class Bound(NamedTuple):
-    """One queue, list, cache or store."""
-
-    grows: str
-    limits: tuple[str, ...]
-    policy: str
-    """What happens at the bound."""
-    metric: str
-    """Where an operator sees it; empty: only by its consequences."""
-    shown_by: str
-    """The test that fills it, `file::test`, below tests/."""
-
+from dynamo.bound import Bound
+from dynamo.bounds_shop import SHOP, SHOP_OTHER_LIMITS
 
 _LIMITS, _WIRE = "dynamo.limits:Limits", "dynamo.wire.limits:LinkLimits"
 _NODE, _ENGINE = "dynamo.limits:NodeLimits", "dynamo.storage.port:EngineOptions"
@@ -381,6 +369,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
     "Store": STORE,
     "Connections": CONNECTIONS,
     "Client": CLIENT,
+    "Shop": SHOP,
 }
 
 OTHER_LIMITS: dict[str, str] = {
@@ -405,6 +394,7 @@ OTHER_LIMITS: dict[str, str] = {
     "dynamo.storage.port:EngineFigures.memory_bytes_max": "a figure that is shown",
     "dynamo_node.restarts:ATTEMPTS_MAX": "deaths before `up` gives up",
     "dynamo_node.yaml_tree:_DEPTH_MAX": "nesting of a configuration file",
+    **SHOP_OTHER_LIMITS,
 }
 """Names that end in `max` and bound nothing that grows while a node or a client runs."""
 
@@ -414,8 +404,9 @@ def as_markdown(values: Mapping[str, str]) -> str:
     lines = [
         "# Bounds",
         "",
-        "Everything that can grow while a node or a client runs, what bounds it by default, and",
-        "what happens there. Made from `dynamo/bounds.py`; the tests fill each to its bound.",
+        "Everything that can grow while a node, a client or the shop runs, what bounds it by",
+        "default, and what happens there. Made from `dynamo/bounds.py`; the tests fill each to its",
+        "bound.",
     ]
     for part, bounds in BOUNDS.items():
         lines += ["", f"## {part}", ""]

@@ -284,7 +284,7 @@ class ClusterConfig:
 def builtin(
     nodes: int = 3, data: str = "data", port: int = 7400, id: str = LOCAL_ID
 ) -> ClusterConfig:
-    """The built-in cluster: n1, n2, … on loopback, with three example tables.
+    """The built-in cluster: n1, n2, … on loopback, with three example tables and those of the shop.
 
     Node i speaks frames on port+i-1, gRPC on port+100+i-1, serves metrics on port+200+i-1 and
     keeps its data in DATA/ni. With fewer than three nodes N is the number of nodes and R and W
@@ -299,6 +299,9 @@ def builtin(
         TableConfig("cart", TableId(1), n, two, two, "siblings"),
         TableConfig("session", TableId(2), n, two, two, "lww"),
         TableConfig("catalog", TableId(3), n, 1, two, "lww"),
+        TableConfig("shop_cart", TableId(4), n, two, two, "siblings"),
+        TableConfig("shop_session", TableId(5), n, two, two, "siblings"),
+        TableConfig("shop_product", TableId(6), n, 1, two, "lww"),
     )
     partitions = max(256, 1 << (4 * nodes - 1).bit_length())
     return ClusterConfig("local", id, members, tables, partitions, timing=PRESETS["local"])

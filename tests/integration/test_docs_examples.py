@@ -1,18 +1,23 @@
 """The Python examples of README.md and of everything in docs run as they stand.
 
 A block that imports something is a program and is run against a cluster (its seed takes the place
-of 127.0.0.1:7400); any other is a fragment, which must at least be Python.
+of 127.0.0.1:7400) or against the shop (127.0.0.1:7900); any other is a fragment, which must at
+least be Python.
 """
 
 import ast
 import asyncio
+import json
 import re
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cluster_process import Program, until
 
 from dynamo_node import LocalCluster
 
@@ -20,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(
     r"^(?P<indent> *)```python\n(?P<body>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL
 )
-SEED = "127.0.0.1:7400"
+SEED, SHOP = "127.0.0.1:7400", "127.0.0.1:7900"
 
 
 class Example(NamedTuple):
@@ -88,12 +93,34 @@ def seed() -> Iterator[str]:
     assert not thread.is_alive()
 
 
+@pytest.fixture(scope="module")
+def shop(seed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The services of `dynamo-shop serve` on that cluster."""
+    file = tmp_path_factory.mktemp("shop") / "ready"
+    program = Program(
+        *(sys.executable, "-P", "-m", "dynamo_shop", "serve", "--seeds", seed),
+        *("--port", "0", "--ready-file", str(file)),
+    )
+    try:
+        asyncio.run(until(lambda: file.exists() or program.status is not None, "the shop serves"))
+        assert program.status is None, program.told()
+        yield f"127.0.0.1:{json.loads(file.read_text())['port']}"
+    finally:
+        program.signal(signal.SIGTERM)
+        asyncio.run(program.ended())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: f"{each.path}:{each.line}")
-def test_an_example_runs(example: Example, seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_example_runs(
+    example: Example, seed: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
     if not example.is_program:
         return
-    tree = ast.fix_missing_locations(_At(seed).visit(example.tree()))
+    places = {SEED: seed}
+    if SHOP in example.text:
+        places[SHOP] = request.getfixturevalue("shop")
+    tree = ast.fix_missing_locations(_At(places).visit(example.tree()))
     space: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(tree, example.path, "exec"), space)
     assert "Traceback" not in capsys.readouterr().err
@@ -103,6 +130,7 @@ def test_the_documents_have_examples() -> None:
     programs = [example.path for example in EXAMPLES if example.is_program]
     assert "README.md" in programs
     assert programs.count("docs/client.md") >= 3
+    assert "docs/shop.md" in programs
 
 
 @pytest.mark.parametrize(
@@ -120,12 +148,15 @@ def test_blocks_are_found_wherever_they_stand(text: str, found: list[str]) -> No
 
 
 class _At(ast.NodeTransformer):
-    """The example with the test cluster's address in place of the usual one."""
+    """The example with the test's addresses in place of the usual ones."""
 
-    def __init__(self, seed: str) -> None:
-        self._seed = seed
+    def __init__(self, places: dict[str, str]) -> None:
+        self._places = places
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        if isinstance(node.value, str) and SEED in node.value:
-            return ast.copy_location(ast.Constant(node.value.replace(SEED, self._seed)), node)
-        return node
+        if not isinstance(node.value, str):
+            return node
+        text = node.value
+        for usual, place in self._places.items():
+            text = text.replace(usual, place)
+        return ast.copy_location(ast.Constant(text), node)

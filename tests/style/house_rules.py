@@ -26,7 +26,7 @@ PACKAGES = (
 FLOORS: dict[int, tuple[str, ...]] = {
     0: (
         *("types", "ports", "background", "machine", "errors", "config", "limits"),
-        *("keys", "history", "hlc", "timers", "meters", "bounds"),
+        *("keys", "history", "hlc", "timers", "meters", "bound", "bounds", "bounds_shop"),
     ),
     1: ("ring", "siblings", "merkle", "crdt"),
     2: ("messages",),

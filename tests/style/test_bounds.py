@@ -19,7 +19,7 @@ from dynamo.bounds import BOUNDS, OTHER_LIMITS, as_markdown
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [bound for bounds in BOUNDS.values() for bound in bounds]
 REGISTERED = {limit for bound in ALL for limit in bound.limits} | set(OTHER_LIMITS)
-PACKAGES = ("dynamo", "dynamo_node", "dynamo_client")
+PACKAGES = ("dynamo", "dynamo_node", "dynamo_client", "dynamo_shop")
 MIB, KIB = 1 << 20, 1 << 10
 
 

@@ -47,6 +47,9 @@ def test_builtin_has_the_promised_ports_and_tables() -> None:
         ("cart", 1, 3, 2, 2, "siblings", True),
         ("session", 2, 3, 2, 2, "lww", True),
         ("catalog", 3, 3, 1, 2, "lww", True),
+        ("shop_cart", 4, 3, 2, 2, "siblings", True),
+        ("shop_session", 5, 3, 2, 2, "siblings", True),
+        ("shop_product", 6, 3, 1, 2, "lww", True),
     ]
     assert (config.id, config.partitions, config.hash) == (LOCAL_ID, 256, "mmh3-x64-128")
 
