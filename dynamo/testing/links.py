@@ -155,6 +155,8 @@ class Links:
     def _knock(self, peer: NodeId) -> None:
         """This node's hello is at the peer's door."""
         owner, other = self._owner, self._around.accepting(peer)
+        if not self._network.reaches(owner.name, peer):
+            return  # cut while the hello was on its way
         if other is not None and owner.alive and owner.boot is not None:
             connection = self._network.connect((owner.name, peer), (owner, other))
             self._dialing[peer] = connection

@@ -5,12 +5,13 @@
            ──── break ─────▶ ✗               what is in flight vanishes; each end notices later
 
 A connection that breaks loses an unknown last part of what each side sent, which is all that TCP
-loses. Stronger than TCP, for the sake of the machines: while a fault asks for it, a message arrives
-twice, or overtakes those before it on the same connection. What arrives went through the bytes of
-the wire.
+loses. While one of its ways is silent, what is sent that way waits. Stronger than TCP, for the sake
+of the machines: while a fault asks for it, a message arrives twice, or overtakes those before it on
+the same connection. What arrives went through the bytes of the wire.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
 
@@ -36,7 +37,7 @@ class End(Protocol):
 class Route:
     """How it is to send from one machine to another, now."""
 
-    __slots__ = ("blocked", "delay_ms", "duplicate", "reorder")
+    __slots__ = ("blocked", "delay_ms", "duplicate", "reorder", "silent")
 
     def __init__(self) -> None:
         self.delay_ms = 0.0
@@ -44,7 +45,9 @@ class Route:
         self.duplicate = self.reorder = 0.0
         """Probabilities per message."""
         self.blocked = 0
-        """How many faults cut this route: nothing passes, nobody connects."""
+        """How many faults cut this route: nobody connects."""
+        self.silent = 0
+        """How many faults swallow what is sent here; it is sent again when none does any more."""
 
 
 class Network:
@@ -70,6 +73,21 @@ class Network:
         """Whether packets go both ways."""
         there, back = self.route(sender, receiver), self.route(receiver, sender)
         return not (there.blocked or back.blocked)
+
+    def silence(self, sender: str, receiver: str) -> None:
+        """Nothing passes this way any more; what is sent waits, and nobody connects."""
+        route = self.route(sender, receiver)
+        route.blocked += 1
+        route.silent += 1
+
+    def unsilence(self, sender: str, receiver: str) -> None:
+        """One reason less for this silence; after the last, what has waited arrives."""
+        route = self.route(sender, receiver)
+        route.blocked -= 1
+        route.silent -= 1
+        if not route.silent:
+            for connection in self.between(sender, receiver):
+                connection.send_again()
 
     def latency_ms(self, route: Route) -> float:
         """How long the next message takes."""
@@ -97,7 +115,10 @@ class Network:
 class Connection:
     """One connection; sides are DIALER and ACCEPTOR."""
 
-    __slots__ = ("_broken", "_ends", "_last", "_network", "_open", "_rng", "_routes", "names")
+    __slots__ = (
+        *("_broken", "_ends", "_last", "_network", "_open", "_rng", "_routes", "_waiting"),
+        "names",
+    )
 
     def __init__(
         self, network: Network, rng: Random, names: tuple[str, str], ends: tuple[End, End]
@@ -108,6 +129,8 @@ class Connection:
         self._open = [True, True]
         self._last = [0.0, 0.0]
         self._broken = False
+        self._waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        """What arrives only when its route is silent no more."""
 
     def send(self, side: int, messages: Messages, *, exactly: bool = False) -> None:
         """Send from that side; silently nothing when it has ended, as on a network.
@@ -153,14 +176,34 @@ class Connection:
         latency = self._network.latency_ms(self._routes[side])
         self.break_("reset by the other side", (latency, latency))
 
+    def send_again(self) -> None:
+        """Routes are silent no more: TCP sends again what has not arrived, in its order."""
+        waiting, self._waiting = self._waiting, []
+        for call, arguments in waiting:
+            call(*arguments)
+
+    def give_up_if_silent(self, after_ms: float) -> None:
+        """Break it if one of its ways is silent so much later: nothing was heard for too long."""
+        self._network.world.at(after_ms, self._give_up)
+
+    def _give_up(self) -> None:
+        if any(route.silent for route in self._routes):
+            latencies = [self._network.latency_ms(route) for route in self._routes]
+            self.break_("silent for too long", (latencies[0], latencies[1]))
+
     def _arrive(self, side: int, messages: Messages) -> None:
         if self._broken:
             self._network.counts["lost"] += 1
+        elif self._routes[1 - side].silent:
+            self._waiting.append((self._arrive, (side, messages)))
         elif self._open[side]:
             self._ends[side].received(self, messages)
 
     def _end(self, side: int, reason: str) -> None:
         """One side learns of the end."""
+        if self._routes[1 - side].silent and not self._broken:
+            self._waiting.append((self._end, (side, reason)))
+            return
         self._network.connections.pop(self, None)
         if self._open[side]:
             self._open[side] = False

@@ -79,3 +79,52 @@ def test_a_blocked_route_stops_both_ways() -> None:
     assert not network.reaches("a", "b")
     assert not network.reaches("b", "a")
     assert network.reaches("a", "c")
+
+
+def test_what_is_sent_into_silence_arrives_later_in_its_order() -> None:
+    world, network, connection, one, other = joined()
+    connection.send(DIALER, ((1,),))
+    network.silence("a", "b")
+    connection.send(DIALER, ((2,),))
+    connection.send(ACCEPTOR, ((7,),))
+    world.run_until(100.0)
+    assert (one.heard, other.heard) == ([7], [])
+    assert not network.reaches("a", "b")
+    network.unsilence("a", "b")
+    connection.send(DIALER, ((3,),))
+    connection.close(DIALER, "goodbye")
+    world.run_until(200.0)
+    assert (other.heard, other.ended) == ([1, 2, 3], ["goodbye"])
+
+
+def test_a_close_is_not_heard_through_silence() -> None:
+    world, network, connection, _, other = joined()
+    connection.close(DIALER, "goodbye")
+    network.silence("a", "b")
+    world.run_until(100.0)
+    assert not other.ended
+    network.unsilence("a", "b")
+    assert other.ended == ["goodbye"]
+
+
+def test_a_connection_that_is_given_up_loses_what_waits() -> None:
+    world, network, connection, one, other = joined()
+    network.silence("a", "b")
+    connection.send(DIALER, ((1,),))
+    connection.give_up_if_silent(50.0)
+    world.run_until(100.0)
+    network.unsilence("a", "b")
+    world.run_until(200.0)
+    assert other.heard == []
+    assert one.ended == other.ended == ["silent for too long"]
+
+
+def test_silence_that_ends_in_time_breaks_nothing() -> None:
+    world, network, connection, one, other = joined()
+    network.silence("a", "b")
+    connection.send(DIALER, ((1,),))
+    connection.give_up_if_silent(50.0)
+    world.run_until(40.0)
+    network.unsilence("a", "b")
+    world.run_until(100.0)
+    assert (one.ended, other.heard, other.ended) == ([], [1], [])
