@@ -137,7 +137,7 @@ def compare(
     """Measure a fresh cluster beside the bare yardstick, in turn; what `make bench` runs."""
     facts, console = machine_facts(), report.console(stderr=as_json)
     if keys > scale.Plan().few_keys:
-        plan = scale.Plan(keys=keys, value_bytes=value_bytes, seconds=seconds)
+        plan = scale.Plan(keys=keys, value_bytes=value_bytes, rounds=rounds, seconds=seconds)
         result = _compare_sizes(plan, directory, console)
     else:
         times = comparing.Plan(rounds, seconds, settle)
@@ -219,10 +219,13 @@ def _compare_sizes(plan: scale.Plan, directory: Path | None, console: Console) -
     """Many keys beside few."""
 
     async def measured() -> scale.Scale:
-        bare = Yardstick(value_bytes=plan.value_bytes, directory=directory)
-        async with bare, Cluster(directory) as cluster:
-            await bare.fill()
-            return await scale.measure_scale(cluster, bare, loads_over, plan, steps())
+        async with (
+            Cluster(directory) as small,
+            Cluster(directory) as large,
+            loads_over(small.seeds, plan.few_keys, plan.value_bytes) as few,
+            loads_over(large.seeds, plan.keys, plan.value_bytes) as many,
+        ):
+            return await scale.measure_scale(few, many, large, plan, steps())
 
     found = uvloop.run(measured())
     report.show_checks(console, scale.checks(found))

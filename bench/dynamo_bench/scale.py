@@ -1,16 +1,17 @@
-"""What a large data set costs: the figures at 1 million keys beside those at 20 thousand.
+"""What a large data set costs: a cluster with 1 million keys beside one with 20 thousand.
 
-20 thousand keys:  gets · puts
-1 million keys:    gets · puts for a minute, memory watched · clean stop · start
+20 thousand keys:  gets      gets      gets      puts                     puts
+1 million keys:         gets      gets      gets      puts for a minute        clean stop · start
+
+Both are filled first and then measured in turn: what the machine does meanwhile it does to both.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, median
 from typing import NamedTuple
 
 from dynamo_bench.cluster import Cluster
-from dynamo_bench.compare import Side
 from dynamo_bench.load import Load, Reads
 from dynamo_bench.measure import Figures
 from dynamo_bench.targets import CellWorkload
@@ -22,9 +23,9 @@ MEMORY_BYTES_MAX = 300_000_000
 START_S_MAX = 3.0
 MEMORY_SAMPLE_S = 0.5
 
+Loads = Mapping[Reads, Load]
+"""One cluster's keys, by who coordinates the reads."""
 Started = Callable[[str], None]
-OpenLoads = Callable[[str, int, int], AbstractAsyncContextManager[Mapping[Reads, Load]]]
-"""From seeds, number of keys and value bytes: one load per way to read."""
 
 
 class Plan(NamedTuple):
@@ -33,31 +34,26 @@ class Plan(NamedTuple):
     keys: int = 1_000_000
     few_keys: int = 20_000
     value_bytes: int = 1024
+    rounds: int = 3
     seconds: float = 10.0
     sustained_s: float = 60.0
     settle_s: float = 3.0
     """Rest before each measurement, so that the checkpoint of the last one is done."""
 
 
-class Rates(NamedTuple):
-    """Both workloads over one number of keys."""
-
-    gets: Figures
-    puts: Figures
-
-
 class Scale(NamedTuple):
     """Everything that was measured."""
 
-    few: Rates
-    many: Rates
     reads: Reads
     """The better way to read."""
-    bare_before: Rates
-    bare_after: Rates
-    """The yardstick at either time, always over few keys: how much the machine itself drifted."""
-    memory_bytes: dict[str, int]
-    """The most anonymous memory seen of each node, by name."""
+    few_gets: Sequence[Figures]
+    """One per round, each followed by that of the many."""
+    many_gets: Sequence[Figures]
+    few_puts: Sequence[Figures]
+    """Before and after those over many keys."""
+    many_puts: Figures
+    memory_bytes: Mapping[str, int]
+    """The most anonymous memory seen of each node with many keys, by name."""
     start_s: float
     """From the command to the ready file, after a clean stop."""
 
@@ -73,36 +69,37 @@ class Check(NamedTuple):
 
 
 async def measure_scale(
-    cluster: Cluster, yardstick: Side, open_loads: OpenLoads, plan: Plan, started: Started
+    few: Loads, many: Loads, large: Cluster, plan: Plan, started: Started
 ) -> Scale:
-    """Fill the cluster and measure it on the way, the yardstick beside it."""
-    async with open_loads(cluster.seeds, plan.few_keys, plan.value_bytes) as loads:
-        bare_before = await _rates(yardstick, plan, started, "yardstick")
-        few, reads = await _few(loads, plan, started)
-    async with open_loads(cluster.seeds, plan.keys, plan.value_bytes) as loads:
-        load = loads[reads]
-        started(f"filling {plan.keys} keys")
-        await load.fill()
-        bare_after = await _rates(yardstick, plan, started, "yardstick")
-        gets = await _measured(load, "get", plan, started, f"{plan.keys} keys")
-        started(f"{plan.keys} keys, puts for {plan.sustained_s:.0f} s")
-        puts, memory = await _sustained_puts(cluster, load, plan)
+    """Fill both clusters and measure them in turn; `large` is the one with many keys."""
+    for loads, keys in ((few, plan.few_keys), (many, plan.keys)):
+        started(f"filling {keys} keys")
+        await next(iter(loads.values())).fill()
+    reads = await _better_reads(few, plan, started)
+    few_gets, many_gets = [], []
+    for turn in range(1, plan.rounds + 1):
+        label = f"round {turn}/{plan.rounds}"
+        few_gets.append(await _measured(few[reads], "get", plan, started, f"{label}, few keys"))
+        many_gets.append(await _measured(many[reads], "get", plan, started, f"{label}, many keys"))
+    before = await _measured(few[reads], "put", plan, started, "before, few keys")
+    started(f"many keys, puts for {plan.sustained_s:.0f} s")
+    many_puts, memory = await _sustained_puts(large, many[reads], plan)
+    after = await _measured(few[reads], "put", plan, started, "after, few keys")
     started("clean stop and start")
-    await cluster.stop()
-    start_s = await cluster.start()
-    return Scale(few, Rates(gets, puts), reads, bare_before, bare_after, memory, start_s)
+    await large.stop()
+    start_s = await large.start()
+    return Scale(reads, few_gets, many_gets, [before, after], many_puts, memory, start_s)
 
 
 def checks(scale: Scale) -> list[Check]:
     """The figures against the numbers to hold."""
-    gets = _ratio(scale.many.gets, scale.few.gets)
-    puts = _ratio(scale.many.puts, scale.few.puts)
+    gets = median(
+        _ratio(many, few.ops_per_s)
+        for many, few in zip(scale.many_gets, scale.few_gets, strict=True)
+    )
+    puts = _ratio(scale.many_puts, mean(figures.ops_per_s for figures in scale.few_puts))
     low, high = GETS_RATIO
     memory = max(scale.memory_bytes.values())
-    drift = (
-        ("machine's drift: yardstick gets", scale.bare_after.gets, scale.bare_before.gets),
-        ("machine's drift: yardstick puts", scale.bare_after.puts, scale.bare_before.puts),
-    )
     return [
         Check("gets, many keys to few", gets, "×", f"{low} to {high}", low <= gets <= high),
         Check(
@@ -117,7 +114,6 @@ def checks(scale: Scale) -> list[Check]:
             *("start after a clean stop", scale.start_s, "s"),
             *(f"< {START_S_MAX:.0f}", scale.start_s < START_S_MAX),
         ),
-        *(Check(name, _ratio(after, before), "×", "", True) for name, after, before in drift),
     ]
 
 
@@ -125,43 +121,33 @@ def as_json(scale: Scale) -> dict[str, object]:
     """The shape that scripts rely on."""
     return {
         "reads": scale.reads,
-        "few": _rates_json(scale.few),
-        "many": _rates_json(scale.many),
-        "yardstick_before": _rates_json(scale.bare_before),
-        "yardstick_after": _rates_json(scale.bare_after),
+        "few": {"get": _as_json(scale.few_gets), "put": _as_json(scale.few_puts)},
+        "many": {"get": _as_json(scale.many_gets), "put": _as_json([scale.many_puts])},
         "rss_anon_bytes": scale.memory_bytes,
         "start_s": round(scale.start_s, 3),
         "checks": [check._asdict() for check in checks(scale)],
     }
 
 
-def _rates_json(rates: Rates) -> dict[str, object]:
-    return {"get": rates.gets.as_json(), "put": rates.puts.as_json()}
+def _as_json(measured: Sequence[Figures]) -> list[dict[str, object]]:
+    return [figures.as_json() for figures in measured]
 
 
-async def _few(loads: Mapping[Reads, Load], plan: Plan, started: Started) -> tuple[Rates, Reads]:
-    """The rates over few keys, and which way to read was better."""
-    label = f"{plan.few_keys} keys"
-    await next(iter(loads.values())).fill()
-    gets: dict[Reads, Figures] = {}
+async def _better_reads(loads: Loads, plan: Plan, started: Started) -> Reads:
+    """The way to read that is faster over few keys."""
+    rates: dict[Reads, float] = {}
     for reads, load in loads.items():
-        gets[reads] = await _measured(load, "get", plan, started, f"{label} ({reads})")
-    best = max(gets, key=lambda reads: gets[reads].ops_per_s)
-    puts = await _measured(loads[best], "put", plan, started, label)
-    return Rates(gets[best], puts), best
-
-
-async def _rates(side: Side, plan: Plan, started: Started, label: str) -> Rates:
-    gets = await _measured(side, "get", plan, started, label)
-    return Rates(gets, await _measured(side, "put", plan, started, label))
+        label = f"reads by the {reads}, few keys"
+        rates[reads] = (await _measured(load, "get", plan, started, label)).ops_per_s
+    return max(rates, key=lambda reads: rates[reads])
 
 
 async def _measured(
-    side: Side, workload: CellWorkload, plan: Plan, started: Started, label: str
+    load: Load, workload: CellWorkload, plan: Plan, started: Started, label: str
 ) -> Figures:
     started(f"{label}, {workload}s")
     await asyncio.sleep(plan.settle_s)
-    return await side.measure(workload, concurrency=CONCURRENCY, seconds=plan.seconds)
+    return await load.measure(workload, concurrency=CONCURRENCY, seconds=plan.seconds)
 
 
 async def _sustained_puts(
@@ -182,5 +168,5 @@ def _larger(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return {name: max(one.get(name, 0), other[name]) for name in other}
 
 
-def _ratio(mine: Figures, other: Figures) -> float:
-    return mine.ops_per_s / other.ops_per_s if other.ops_per_s else float("inf")
+def _ratio(mine: Figures, ops_per_s: float) -> float:
+    return mine.ops_per_s / ops_per_s if ops_per_s else float("inf")

@@ -39,6 +39,9 @@ SEGMENTS_MAX = 6
 """A checkpoint is due when more segments hold groups; each unclean start begins a new one."""
 DAMAGED_KEYS_MAX = 1000
 
+_ELSEWHERE = b"no record: the key is not among these writes"
+"""Told from records by identity. One look at a dict instead of two, since None is a removal."""
+
 _DEFAULTS = EngineOptions()
 
 
@@ -92,14 +95,12 @@ class LogEngine:
 
     def get(self, key: ItemKey) -> bytes | None:
         """The newest record under `key`, durable or not yet. Raises CorruptData."""
-        record = self._newest.get(key)
-        if record is not None:
+        record = self._newest.get(key, _ELSEWHERE)
+        if record is not _ELSEWHERE:
             return record
-        if key in self._newest:
-            return None
-        frozen = self._frozen.entries
-        if key in frozen:
-            return frozen[key]
+        record = self._frozen.entries.get(key, _ELSEWHERE)
+        if record is not _ELSEWHERE:
+            return record
         data = self._table.get(key)
         if data is None:
             return None

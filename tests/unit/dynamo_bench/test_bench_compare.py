@@ -6,7 +6,7 @@ import pytest
 
 from dynamo_bench.compare import Plan, Rounds, Row, as_json, errors, measure_rounds, rows
 from dynamo_bench.measure import Figures
-from dynamo_bench.scale import Rates, Scale, checks
+from dynamo_bench.scale import Scale, checks
 from dynamo_bench.targets import CELLS, TARGETS, Cell, Target
 
 
@@ -95,8 +95,13 @@ def test_every_target_names_a_cell_that_is_measured() -> None:
 
 
 def test_the_large_data_set_is_checked_against_its_bounds() -> None:
-    few = Rates(figures(1000), figures(1000))
-    good = Rates(figures(1200), figures(600)), "client", few, few, {"n1": 299_000_000}, 2.9
-    assert all(check.holds for check in checks(Scale(few, *good)))
-    bad = Rates(figures(700), figures(599)), "client", few, few, {"n1": 1, "n2": 300_000_000}, 3
-    assert [check.holds for check in checks(Scale(few, *bad))] == [False] * 4 + [True] * 2
+    gets, puts = [figures(1000)] * 3, [figures(900), figures(1100)]
+    drifting = [figures(2000), figures(750), figures(10)]
+
+    good = figures(600), {"n1": 299_000_000}, 2.9
+    assert all(check.holds for check in checks(Scale("client", gets, drifting, puts, *good)))
+
+    bad = figures(599), {"n1": 1, "n2": 300_000_000}, 3
+    slow = [figures(1000), figures(740), figures(740)]
+    found = checks(Scale("client", gets, slow, puts, *bad))
+    assert [check.holds for check in found] == [False] * 4
