@@ -17,6 +17,7 @@ _LIMITS, _WIRE = "dynamo.limits:Limits", "dynamo.wire.limits:LinkLimits"
 _NODE, _ENGINE = "dynamo.limits:NodeLimits", "dynamo.storage.port:EngineOptions"
 _GRPC = "dynamo_node.grpc_edge:GrpcOptions"
 _KERNEL_TEST = "unit/dynamo/test_bounds_of_kernel.py"
+_EXCHANGE_TEST = "unit/dynamo/repair/test_exchange.py"
 _LINK_TEST = "unit/dynamo/wire/test_link.py"
 _LINK_BOUNDS_TEST = "unit/dynamo/wire/test_link_bounds.py"
 _FRAMES_TEST = "unit/dynamo/wire/test_frames.py"
@@ -104,6 +105,38 @@ OPERATIONS: tuple[Bound, ...] = (
         "the page ends after the item that reaches it; the next follows when asked for",
         "",
         f"{_KERNEL_TEST}::test_a_page",
+    ),
+    Bound(
+        "comparisons with co-owners",
+        (),
+        "one at a time, begun by either side; others are told `busy` and try again",
+        "dynamo_in_sync_age_seconds",
+        f"{_EXCHANGE_TEST}::test_who_compares_with_another_is_busy",
+    ),
+    Bound(
+        "a message of a comparison",
+        (
+            "dynamo.messages_exchange:NODES_AT_ONCE_MAX",
+            "dynamo.messages_exchange:KEYS_AT_ONCE_MAX",
+            "dynamo.repair.trees:ROWS_MAX",
+        ),
+        "the rest follows in the next; a longer one is refused",
+        "",
+        "unit/dynamo/test_message_shapes.py::test_what_types_alone_do_not_say_is_checked_too",
+    ),
+    Bound(
+        "records that a comparison moves before the other side is heard",
+        ("dynamo.repair.walk:PUSH_BYTES_MAX", "dynamo.repair.answering:READ_BYTES_MAX"),
+        "no more are sent until the next question or answer",
+        "dynamo_exchange_bytes_total",
+        f"{_EXCHANGE_TEST}::test_pages_are_bounded_in_keys_and_bytes",
+    ),
+    Bound(
+        "changes that hash trees have not taken in",
+        ("dynamo.repair.trees:NOTES_MAX", "dynamo.repair.trees:NOTES_BYTES_MAX"),
+        "each further put hashes the oldest of them",
+        "",
+        "unit/dynamo/repair/test_trees.py::test_notes_are_bounded_in_number",
     ),
     Bound(
         "former lives of a peer's disk",

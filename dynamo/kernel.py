@@ -79,14 +79,19 @@ from dynamo.messages import (
     failed,
     parse,
 )
+from dynamo.messages_exchange import AskExchange
 from dynamo.meters import Meters
 from dynamo.ports import CORRUPT, RecordStore
+from dynamo.repair.exchange import Exchange
 from dynamo.repair.rebuild import MISSING, Rebuild, Rebuilt, encode_partitions
+from dynamo.repair.trees import Trees
 from dynamo.replica.replica import Ack, Replica
 from dynamo.ring.ring import Ring
 from dynamo.types import Instant, NodeId, PartitionId
 
-CLIENT_MESSAGES = frozenset((Put, Get, AskOutcome, AskRepair, AskCluster, AskStatus, ReplicaGet))
+CLIENT_MESSAGES = frozenset(
+    (Put, Get, AskOutcome, AskRepair, AskCluster, AskStatus, AskExchange, ReplicaGet)
+)
 """What a client may send; all else is for members."""
 
 
@@ -106,7 +111,8 @@ class Kernel:
         limits, timing = config.node(identity.node).limits, config.timing
         peers = Peers(timing.hedge_delay_ms_min, timing.hedge_delay_ms_max, timing.hedge_budget)
         gate = Gate(limits.operations_in_flight_max, limits.operations_per_client_max)
-        self._scope = scope = Scope(config, ring, identity, store, peers, gate, meters)
+        self._trees = trees = Trees(store, ring, identity.node, config.tables)
+        self._scope = scope = Scope(config, ring, identity, trees, peers, gate, meters)
         self._me = identity.node
         self._mine = frozenset(ring.primaries_of(identity.node, ring.n_max))
         self._ready = set(self._mine - missing)
@@ -119,9 +125,13 @@ class Kernel:
 
         self._rebuild = Rebuild(self._me, ring, config.tables, missing, next_id, has_room)
         self._replica = Replica(
-            store, scope.tables, scope.window, self._ready, meters, identity.forgetting
+            trees, scope.tables, scope.window, self._ready, meters, identity.forgetting
         )
-        self._background = Background([self._rebuild])
+        absorb = self._replica.absorb
+        self._exchange = Exchange(
+            self._me, ring, timing, trees, self._ready, absorb, next_id, meters
+        )
+        self._background = Background([self._rebuild, self._exchange])
         self._effects: list[Effect] = []
         self._handlers = self._table_of_handlers()
         self._client_handlers = {
@@ -162,6 +172,10 @@ class Kernel:
         self._background.validate()
         gate, open_ = self._scope.gate, self._puts.in_flight() + self._gets.in_flight()
         assert gate.inside == open_ + self._outcomes.in_flight(), "the gate lost count"
+
+    def validate_trees(self) -> None:
+        """Assert that the hash trees are those of the store; reads everything."""
+        self._trees.validate()
 
     def drain(self) -> None:
         """Begin no client operation any more; those in flight go on."""
@@ -396,10 +410,12 @@ class Kernel:
         return self._repairs.refuse(source, id)
 
     def _page(self, source: NodeId, message: ReplicaPage, now: Instant) -> list[Any]:
+        if self._exchange.waits_for(source, message.id):
+            return self._exchange.answer(source, message, now)
         if self._rebuild.waits_for(source, message.id):
             try:
                 for key, record in message.items:
-                    self._replica.absorb(key, record)
+                    self._scope.meters.rebuilt_records += self._replica.absorb(key, record)
             except CorruptData as error:
                 return [Disconnect(source, str(error))]
         now_ms, up = now.monotonic_ms, self._scope.peers.up

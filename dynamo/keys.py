@@ -13,6 +13,9 @@ from dynamo.types import ItemKey, PartitionId, TableId
 TABLE_ID_MAX = (1 << 32) - 2
 """The number above it bounds the last partition's keys, so no table has it."""
 
+ITEM_KEY_BYTES_MIN = 8
+"""Partition, table and the end of an empty partition key."""
+
 _END = b"\x00\x01"
 
 

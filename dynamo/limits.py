@@ -141,6 +141,9 @@ class Timing:
     repair_delay_ms: int = 100
     """How long after a reply late answers are awaited before read repair. Raising it: fewer
     needless repairs; lowering it: replicas agree sooner."""
+    exchange_interval_ms: int = 10_000
+    """How often each two owners compare the partitions that they have in common. Raising it: what
+    no read repairs differs for longer; lowering it: more small messages, also when all is equal."""
     reconnect_delay_ms_min: int = 50
     reconnect_delay_ms_max: int = 2000
     """Backoff between attempts to reach a peer, doubling, with jitter. Raising: a returned node is
@@ -236,6 +239,7 @@ WAN = replace(
     hedge_delay_ms_min=50,
     hedge_delay_ms_max=1000,
     repair_delay_ms=500,
+    exchange_interval_ms=60_000,
     handshake_timeout_ms=10_000,
     ping_interval_ms=2000,
     idle_timeout_ms=10_000,

@@ -4,8 +4,10 @@ A message is a tuple whose first element is its kind, packed as one msgpack arra
 belong to the link. `parse` checks the arity and the type of every field, so that no machine ever
 meets a shape that it does not expect. Adding a field or a kind is a new protocol version.
 
-    client -> node   Put, Get, AskOutcome, AskRepair, AskCluster, AskStatus, ReplicaGet
-    node -> node     the same (a node that owns no replica forwards), ReplicaPut, ReplicaScan
+    client -> node   Put, Get, AskOutcome, AskRepair, AskCluster, AskStatus, ReplicaGet,
+                     AskExchange
+    node -> node     the same (a node that owns no replica forwards), ReplicaPut, ReplicaScan,
+                     and what two owners say while they compare (dynamo.messages_exchange)
     answers          PutDone, GetDone, OutcomeDone, Failed, ClusterIs, StatusIs,
                      ReplicaStored, ReplicaMerged, ReplicaRecord, ReplicaSame, ReplicaDigest,
                      ReplicaRefused, ReplicaPage
@@ -16,7 +18,9 @@ from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
 from dynamo.errors import Code, Failure, ProtocolViolation
+from dynamo.keys import ITEM_KEY_BYTES_MIN
 from dynamo.messages_detection import DetectionMessage
+from dynamo.messages_exchange import EXCHANGE, ExchangeMessage
 from dynamo.types import ItemKey, NodeId, OperationId, PartitionId, Stamp, TableId
 
 Source: TypeAlias = NodeId | int
@@ -270,6 +274,7 @@ Message: TypeAlias = (
     | ReplicaRefused
     | ReplicaPage
     | DetectionMessage
+    | ExchangeMessage
 )
 
 
@@ -296,9 +301,6 @@ def parse(raw: tuple[Any, ...]) -> Message:
     if tuple(map(type, raw)) not in shapes or (check is not None and not check(raw)):
         raise ProtocolViolation(f"malformed {make.__name__}")
     return make._make(raw)
-
-
-ITEM_KEY_BYTES_MIN = 8
 
 
 def _holds_key(raw: tuple[Any, ...]) -> bool:
@@ -373,6 +375,7 @@ _KINDS: dict[int, _Kind] = {
     REPLICA_DIGEST: _kind(ReplicaDigest, int, _OPTIONAL),
     REPLICA_REFUSED: _kind(ReplicaRefused, int, str),
     REPLICA_PAGE: _kind(ReplicaPage, int, tuple, bool, bool, check=_holds_items),
+    **{kind: _kind(make, *fields, check=check) for kind, make, fields, check in EXCHANGE},
 }
 
 

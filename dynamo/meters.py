@@ -82,6 +82,7 @@ class Meters:
         *("hedges", "read_repairs", "repairs_dropped", "forwards"),
         *("too_many_siblings", "overloaded", "corrupt_records"),
         *("rebuilt_partitions", "rebuilt_records"),
+        *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes"),
     )
 
     def __init__(self) -> None:
@@ -117,6 +118,13 @@ class Meters:
         """Records found damaged on this node's disk."""
         self.rebuilt_partitions = 0
         self.rebuilt_records = 0
+        self.exchanges = 0
+        """Comparisons with co-owners that this node began and went through."""
+        self.keys_compared = 0
+        self.keys_repaired = 0
+        """Records that a comparison brought here or pushed to the other side."""
+        self.exchange_bytes = 0
+        """What these records have together, and those that brought nothing new."""
 
     def operations(self) -> Iterator[tuple[str, str, LatencyHistogram]]:
         """(operation, outcome, durations) in a fixed order."""

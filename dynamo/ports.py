@@ -27,6 +27,9 @@ class RecordStore(Protocol):
     def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
         """Make `record` the newest; hand `token` back once it is durable."""
 
+    def delete(self, key: ItemKey, token: Hashable) -> None:
+        """Remove the record, in the same log and the same order; visible at once."""
+
     def put_meta(self, name: str, value: bytes, token: Hashable = None) -> None:
         """Node state of a few bytes, in the same log and the same order as the records."""
 

@@ -13,6 +13,7 @@ import typer
 from dynamo.errors import DynamoError, InvalidRequest
 from dynamo_client import cli_actions as actions
 from dynamo_client import cli_output as output
+from dynamo_client import cli_repair as compare
 from dynamo_client.cli_actions import Answer, Target
 from dynamo_client.database import Database, connect
 
@@ -142,6 +143,22 @@ def outcome(
 def status(context: typer.Context) -> None:
     """How each node is, and which tables there are."""
     run(context, actions.status)
+
+
+@app.command()
+def repair(
+    context: typer.Context,
+    wait_ms: Annotated[
+        float, typer.Option("--wait-ms", min=0, help="How long to wait until all owners agree.")
+    ] = 60_000,
+) -> None:
+    """Let all owners compare what they hold, now; they do so all the time by themselves."""
+
+    def say(line: str) -> None:
+        if not context.obj.json:
+            output.tell((), (line,))
+
+    run(context, lambda db: compare.repair(db, wait_ms, say))
 
 
 @app.command()

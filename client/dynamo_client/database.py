@@ -12,6 +12,7 @@ from typing import Any
 
 from dynamo.errors import Failure, InvalidRequest
 from dynamo.messages import ASK_STATUS, STATUS_IS
+from dynamo.messages_exchange import ASK_EXCHANGE
 from dynamo.ring import Ring
 from dynamo.siblings.operation_token import decode_operation
 from dynamo_client.calls import CLOSED, Calls
@@ -117,17 +118,9 @@ class Database:
         {"cluster": fingerprint, "ring_epoch": …, "partitions": Q, "tables": {name: {"n": …, …}},
         "nodes": {name: {"address": …, "state": "serving" | "rebuilding" | "unreachable", …}}}
         """
+        nodes = await self._ask_all(ASK_STATUS, timeout_ms)
         router = self._opened_router()
-        view, peers = router.view, router.links.peers
-        timeout_ms = timeout_ms or self._timeout_ms
-        names = [member.node for member in view.ring.members]
-        answers = await asyncio.gather(
-            *(self._node_status(router, peers.get(name), timeout_ms) for name in names)
-        )
-        nodes = {
-            name: {"address": "{}:{}".format(*view.addresses[name]), **answer}
-            for name, answer in zip(names, answers, strict=True)
-        }
+        view = router.view
         return {
             "cluster": router.links.cluster.hex(),
             "ring_epoch": view.ring.epoch,
@@ -145,6 +138,14 @@ class Database:
             },
             "nodes": nodes,
         }
+
+    async def repair(self, *, timeout_ms: float | None = None) -> dict[str, Any]:
+        """Ask every node to compare itself with all its co-owners now; returns at once.
+
+        {name: {"in_sync": {co-owner: {"trees": …, "in_sync": …}}, …}}: the same as in `status`,
+        which tells later how far that is; an unreachable node has `state` and `reason`.
+        """
+        return await self._ask_all(ASK_EXCHANGE, timeout_ms)
 
     def ring(self) -> Ring:
         """Who holds what, as last learned."""
@@ -164,8 +165,22 @@ class Database:
         await settled(links)
         return router
 
+    async def _ask_all(self, kind: int, timeout_ms: float | None) -> dict[str, Any]:
+        """What every member answers to a question about itself, by name."""
+        router = self._opened_router()
+        view, peers = router.view, router.links.peers
+        timeout_ms = timeout_ms or self._timeout_ms
+        names = [member.node for member in view.ring.members]
+        answers = await asyncio.gather(
+            *(self._node_status(router, peers.get(name), kind, timeout_ms) for name in names)
+        )
+        return {
+            name: {"address": "{}:{}".format(*view.addresses[name]), **answer}
+            for name, answer in zip(names, answers, strict=True)
+        }
+
     async def _node_status(
-        self, router: Router, peer: Peer | None, timeout_ms: float
+        self, router: Router, peer: Peer | None, kind: int, timeout_ms: float
     ) -> dict[str, Any]:
         if peer is not None and peer.is_undecided:
             with suppress(TimeoutError):
@@ -175,7 +190,7 @@ class Database:
             reason = "not linked" if peer is None else peer.reason or "no link yet"
             return {"state": "unreachable", "reason": reason}
         now_ms = router.calls.now_ms()
-        question = Single(router.calls, peer, ASK_STATUS, STATUS_IS, now_ms + timeout_ms)
+        question = Single(router.calls, peer, kind, STATUS_IS, now_ms + timeout_ms)
         answer = await router.calls.run(question, now_ms)
         if isinstance(answer, Failure):
             return {"state": "unreachable", "reason": answer.message}

@@ -161,6 +161,10 @@ class Database:
         """The cluster in plain words and numbers."""
         return self.wait(lambda: self._database.status(timeout_ms=timeout_ms))
 
+    def repair(self, *, timeout_ms: float | None = None) -> dict[str, Any]:
+        """Ask every node to compare itself with all its co-owners now."""
+        return self.wait(lambda: self._database.repair(timeout_ms=timeout_ms))
+
     def ring(self) -> Ring:
         """Who holds what, as last learned."""
         self._check()

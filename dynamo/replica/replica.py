@@ -141,14 +141,16 @@ class Replica:
             self._meters.corrupt_records += 1
             return None
 
-    def absorb(self, key: ItemKey, record: bytes) -> None:
-        """Merge a record that rebuilding brought, if it says anything new. Raises CorruptData."""
+    def absorb(self, key: ItemKey, record: bytes) -> bool:
+        """Merge a record that rebuilding or an exchange brought; whether it said anything new.
+        Raises CorruptData."""
         if not verified(record):
             raise CorruptData("a record's digest does not fit its bytes")
         data, _ = self.joined(key, record)
-        if data != self.held(key):
-            self._store.put(key, data, None)
-            self._meters.rebuilt_records += 1
+        if data == self.held(key):
+            return False
+        self._store.put(key, data, None)
+        return True
 
     def make_whole(self, key: ItemKey, record: bytes) -> None:
         """Close the gaps of a record that all owners hold alike, if it is still the newest."""

@@ -17,7 +17,6 @@ from typing import Literal, NamedTuple, Protocol
 from dynamo.ports import RecordStore
 from dynamo.storage.checkpoint import Slice
 from dynamo.storage.recovery import Recovery
-from dynamo.types import ItemKey
 
 Durability = Literal["fsync", "interval", "memory"]
 
@@ -76,9 +75,6 @@ class Engine(RecordStore, Protocol):
 
     def open(self) -> Recovery:
         """Job. Find what was there. Raises CorruptData, DiskFull, StorageFailed."""
-
-    def delete(self, key: ItemKey, token: Hashable) -> None:
-        """A logged removal; visible at once."""
 
     def put_meta(self, name: str, value: bytes, token: Hashable | None = None) -> None:
         """Set one of the node's own small states, through the same log."""

@@ -91,6 +91,7 @@ class Process:
         self.links = Links(around, self, self.world.rng(f"links {name} {self.world.now}"))
         self._asked: dict[tuple[Source, int], Put | AskOutcome] = {}
         self._ticking = False
+        self._alarm_ms: float | None = None
         self._handled = 0
 
     # life
@@ -229,7 +230,7 @@ class Process:
         self.feed(Persisted(tokens))
 
     def _tick(self) -> None:
-        """Time passes, as long as somebody waits for it."""
+        """Time passes, as long as somebody waits for it; an idle node sleeps until then."""
         assert self.kernel is not None, "ticks come to started nodes"
         self._ticking = False
         deadline = self.kernel.deadline()
@@ -237,9 +238,14 @@ class Process:
             return
         if deadline <= self.world.now:
             self.feed(Tick())
-        else:
-            self._ticking = True
-            self.world.at(TICK_MS, self.post, self._tick)
+        elif self._alarm_ms is None or deadline < self._alarm_ms:
+            self._alarm_ms = deadline
+            self.world.at(max(TICK_MS, deadline - self.world.now), self.post, self._woken)
+
+    def _woken(self) -> None:
+        self._alarm_ms = None
+        if not self._ticking:
+            self._tick()
 
     def _perform(self, effects: list[Effect]) -> None:
         """What goes to one link in one tick travels together."""

@@ -1,7 +1,8 @@
 """One whole run from one seed: a cluster, clients, faults, healing, and the last questions.
 
-    clients work under faults ─▶ all healed ─▶ what became of the unknown? ─▶ every key read of all
-      its owners ─▶ repaired ─▶ owners alike, the maximal set everywhere, records bounded
+    clients work under faults ─▶ all healed ─▶ owners agree by themselves ─▶ what became of the
+      unknown? ─▶ every key read of all its owners ─▶ repaired ─▶ owners alike, the maximal set
+      everywhere, records bounded
 
 What a seed decides: 3 to 5 nodes, how many clients and keys, how each client behaves, every delay
 and every fault.
@@ -16,6 +17,7 @@ from dynamo.messages import AskOutcome, Put
 from dynamo.testing.checkers import check_durable, check_fenced
 from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
+from dynamo.testing.convergence import agree, check_trees
 from dynamo.testing.faults import KINDS, Faults
 from dynamo.testing.finale import Finale
 from dynamo.testing.history import KeyHistory
@@ -28,6 +30,7 @@ TIMING = Timing(
     request_timeout_ms=300,
     hedge_delay_ms_max=50,
     repair_delay_ms=20,
+    exchange_interval_ms=1000,
     reconnect_delay_ms_min=10,
     reconnect_delay_ms_max=200,
     ping_interval_ms=100,
@@ -140,11 +143,14 @@ class Scenario:
         self._until(lambda: self.workload.done, "the clients never finish")
         self.faults.stop()
         self._until(self.cluster.is_quiet, "the cluster never heals")
+        items = [self.item(history) for history in self.histories]
+        self._until(lambda: agree(self.cluster, items, TABLES[0].n), "the owners never agree")
         finale = Finale(self.cluster, self.clients[0], self.histories)
         finale.begin()
         self._until(lambda: finale.done, "the last questions are never answered")
         self._until(self.cluster.is_quiet, "the cluster never rests")
         finale.check(self.item)
+        check_trees(self.cluster)
 
     def item(self, history: KeyHistory) -> ItemKey:
         """Under which key nodes hold an item."""

@@ -42,6 +42,8 @@ class Figures:
             status["repairs_queued"],
             status["partitions"],
             status["partitions_missing"],
+            status["trees_growing"],
+            status["in_sync_age_ms"] / 1000,
         )
 
     def engine(self) -> EngineState:

@@ -32,6 +32,8 @@ class NodeState(NamedTuple):
     repairs_queued: int = 0
     partitions: int = 0
     partitions_missing: int = 0
+    trees_growing: int = 0
+    in_sync_age_seconds: float = 0.0
 
 
 class EngineState(NamedTuple):
@@ -101,6 +103,10 @@ COUNTERS = {
     "corrupt_records": "Records found damaged on this node's disk.",
     "rebuilt_partitions": "Partitions copied back from their co-owners.",
     "rebuilt_records": "Records copied back from co-owners.",
+    "exchanges": "Comparisons with co-owners that this node began and went through.",
+    "keys_compared": "Keys of differing leaves that were compared one by one.",
+    "keys_repaired": "Records that a comparison brought here or pushed to the other side.",
+    "exchange_bytes": "Bytes of the records that comparisons moved.",
 }
 """Attribute of `Meters` -> HELP; the metric is `dynamo_ATTRIBUTE_total`."""
 
@@ -109,6 +115,8 @@ NODE_GAUGES = {
     "repairs_queued": "Repairs that wait for their turn.",
     "partitions": "Partitions of which this node is a primary.",
     "partitions_missing": "Partitions being rebuilt, which do not count yet.",
+    "trees_growing": "Partitions whose hash trees are still to be made from the store.",
+    "in_sync_age_seconds": "Since when some partition was not found equal on all its owners.",
 }
 ENGINE_GAUGES = {
     "memory_table_bytes": "Records not yet in a checkpoint.",

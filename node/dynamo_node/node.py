@@ -84,6 +84,7 @@ class Node:
         self._calls: dict[int, asyncio.Future[Answer]] = {}
         self._call_numbers = count(1)
         self._ticking = False
+        self._alarm: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self.driver: StoreDriver | None = None
         self._drained: asyncio.Event | None = None
@@ -234,11 +235,25 @@ class Node:
             answer.set_result(message)
 
     def _tick(self) -> None:
-        """Time passes, as long as somebody waits for it and the store is there."""
+        """Time passes, as long as somebody waits for it and the store is there. An idle node sleeps
+        until its next deadline; an event before that looks again, it may have made an earlier one.
+        """
         self._ticking = False
-        ended = self.driver is not None and self.driver.is_closing
-        if not ended and self.kernel.deadline() is not None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        due_ms = self.kernel.deadline()
+        if due_ms is None or (self.driver is not None and self.driver.is_closing):
+            return
+        left_s = due_ms / 1000 - self._loop.time()
+        if left_s <= 0:
             self.feed(Tick())
+        else:
+            self._alarm = self._loop.call_later(max(left_s, TICK_S), self._woken)
+
+    def _woken(self) -> None:
+        if not self._ticking:
+            self._tick()
 
     def _peer_opened(self, link: Link, hello: Hello) -> None:
         """A member introduces itself: check that neither disk is an old copy, then link it."""

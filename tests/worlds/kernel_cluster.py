@@ -62,7 +62,8 @@ SMALL_RING = 16
 
 def small(nodes: int) -> ClusterConfig:
     """The built-in tables on a ring that is quickly planned."""
-    return replace(builtin(nodes), partitions=SMALL_RING, timing=PRESETS["test"])
+    partitions = SMALL_RING if 4 * nodes <= SMALL_RING else 2 * SMALL_RING
+    return replace(builtin(nodes), partitions=partitions, timing=PRESETS["test"])
 
 
 class Machine:

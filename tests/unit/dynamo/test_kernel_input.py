@@ -132,7 +132,7 @@ def test_an_endless_deadline_has_an_end(world: KernelWorld) -> None:
     world.hear(CLIENT, world.get(b"key", deadline_ms=1 << 62))
     assert sent(world.pass_ms(60_100), Failed, CLIENT)
     world.pass_ms(1000)
-    assert world.kernel.deadline() is None, "and no timer is left"
+    assert world.kernel._gets.deadline() is None, "and no timer is left"
 
 
 def test_an_unknown_table_is_told_by_a_rebuilding_node_too() -> None:

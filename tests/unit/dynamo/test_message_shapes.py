@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo import messages as m
+from dynamo import messages_exchange as x
 from dynamo.errors import ProtocolViolation
 
 KEY = b"\x00\x01\x00\x00\x00\x01k\x00\x01"
@@ -37,6 +38,12 @@ SAMPLES: list[Any] = [
     m.ReplicaDigest(m.REPLICA_DIGEST, 17, b"digest"),
     m.ReplicaRefused(m.REPLICA_REFUSED, 18, "rebuilding"),
     m.ReplicaPage(m.REPLICA_PAGE, 19, ((KEY, b"record"),), True, False),  # type: ignore[arg-type]
+    x.CompareNodes(x.COMPARE_NODES, 20, ((65535, 3, 1056, (1 << 64) - 1),)),  # type: ignore[arg-type]
+    x.NodesDiffer(x.NODES_DIFFER, 20, False, ((1, 3, 0, bytes(256)), (1, 3, 40, b""))),  # type: ignore[arg-type]
+    x.ListItems(x.LIST_ITEMS, 21, 7, 3, b"\x00\x01", b"", b"\x00\x08"),  # type: ignore[arg-type]
+    x.ItemsAre(x.ITEMS_ARE, 21, ((KEY, 5),), KEY),  # type: ignore[arg-type]
+    x.ReadItems(x.READ_ITEMS, 22, (KEY, KEY)),  # type: ignore[arg-type]
+    x.AskExchange(x.ASK_EXCHANGE, 23),
 ]
 IDS = [f"{type(sample).__name__}-{number}" for number, sample in enumerate(SAMPLES)]
 WRONG: list[Any] = [None, 1, -1, 1.5, True, "text", b"bytes", (), (1,), ("x",), {}, {"a": 1}]
@@ -105,6 +112,27 @@ def test_every_kind_has_a_sample_and_a_parser() -> None:
         (m.REPLICA_PAGE, 1, ((b"short", b"r"),), True, True),
         (m.REPLICA_PAGE, 1, ((KEY, None),), True, True),
         (m.REPLICA_PAGE, 1, (KEY,), True, True),
+        (x.COMPARE_NODES, 1, ((1, 3, 0),)),
+        (x.COMPARE_NODES, 1, ((1, 3, 1057, 5),)),
+        (x.COMPARE_NODES, 1, ((1 << 16, 3, 0, 5),)),
+        (x.COMPARE_NODES, 1, ((1, 3, 0, 1 << 64),)),
+        (x.COMPARE_NODES, 1, ((1, 3, 0, b""),)),
+        (x.COMPARE_NODES, 1, ((1, 3, -1, 5),)),
+        (x.COMPARE_NODES, 1, (5,)),
+        (x.COMPARE_NODES, 1, ((1, 3, 0, 5),) * (x.NODES_AT_ONCE_MAX + 1)),
+        (x.NODES_DIFFER, 1, False, ((1, 3, 0, bytes(255)),)),
+        (x.NODES_DIFFER, 1, False, ((1, 3, 0, 5),)),
+        (x.NODES_DIFFER, 1, False, ((1, "3", 0, b""),)),
+        (x.NODES_DIFFER, 1, False, ((1, 3, 40, b""),) * (x.NODES_AT_ONCE_MAX + 1)),
+        (x.LIST_ITEMS, 1, -1, 3, b"", b"", b""),
+        (x.LIST_ITEMS, 1, 1, 3, b"\x00", b"", b""),
+        (x.LIST_ITEMS, 1, 1, 3, bytes(2050), b"", b""),
+        (x.ITEMS_ARE, 1, ((KEY, b"hash"),), b""),
+        (x.ITEMS_ARE, 1, ((b"short", 5),), b""),
+        (x.ITEMS_ARE, 1, (KEY,), b""),
+        (x.READ_ITEMS, 1, (b"short",)),
+        (x.READ_ITEMS, 1, (5,)),
+        (x.READ_ITEMS, 1, (KEY,) * (x.KEYS_AT_ONCE_MAX + 1)),
         (m.GET_DONE, 1, (b"a", None), b"c", 5),
         (m.GET_DONE, 1, ("a",), b"c", 5),
         (m.FAILED, 1, 1, "why", 2, 1, 3, ("n1",), True, 0),

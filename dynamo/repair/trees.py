@@ -1,0 +1,224 @@
+"""The hash trees of one node, kept true to the store beneath them (the paper's section 4.7).
+
+    puts ─▶ Trees ─▶ store            noted: the key, and what was there before the first put
+              │
+              ├─ settle(): old hash out, new hash in, some notes at a time
+              └─ grow():   a partition that has no tree yet is scanned, some rows at a time
+
+One tree for each (partition, N) of which this node is an owner, over the items of all tables of
+that N, because these have the same owners. A put pays for a look into two dicts; what it changed is
+hashed later, once for all puts of a key in between.
+
+Invariant: a grown tree with its notes settled is the tree of what the store holds. While a
+partition is scanned, puts at or behind the cursor are noted and those ahead of it are not: the scan
+will come to them.
+"""
+
+from collections.abc import Collection, Hashable
+
+from dynamo.config import TableConfig
+from dynamo.errors import CorruptData
+from dynamo.keys import partition_bounds, partition_of_key, table_of_key
+from dynamo.merkle.tree import HashTree, leaf_of
+from dynamo.ports import RecordStore
+from dynamo.ring.ring import Ring
+from dynamo.siblings.fingerprint import fingerprint
+from dynamo.types import ItemKey, NodeId, PartitionId
+
+ROWS_MAX = 256
+"""Rows of the store that one slice looks at, about 2 ms. Raising it: longer pauses of the event
+loop; lowering it: more messages for one partition."""
+SCAN_ROWS = 8
+"""What beginning a scan takes, in rows."""
+NOTES_MAX = 4096
+NOTES_BYTES_MAX = 4 << 20
+"""Changes that wait to be hashed, and the old records that they hold. At either bound each put
+hashes one, so that raising them only spares more of the hashing of hot keys."""
+
+TreeName = tuple[PartitionId, int]
+"""A partition and an N."""
+
+_UNSEEN = ItemKey(b"")
+
+
+class Trees:
+    """A `RecordStore` that hashes what passes through it."""
+
+    def __init__(
+        self, store: RecordStore, ring: Ring, me: NodeId, tables: tuple[TableConfig, ...]
+    ) -> None:
+        self._store = store
+        self._copies = {table.id: table.n for table in tables}
+        self._trees = {
+            (partition, n): HashTree()
+            for n in sorted(set(self._copies.values()))
+            for partition in ring.primaries_of(me, n)
+        }
+        self._ungrown = dict.fromkeys(sorted({partition for partition, _ in self._trees}))
+        self._reached: dict[bytes, ItemKey] = {}
+        """By partition (two bytes) the last key that is in its trees or in the notes."""
+        self._notes: dict[ItemKey, bytes | None] = {}
+        self._notes_bytes = 0
+        self._last_key = _UNSEEN
+        self._last_record: bytes | None = None
+
+    # the store
+
+    def get(self, key: ItemKey) -> bytes | None:
+        """The newest record under `key`, durable or not yet. Raises CorruptData."""
+        record = self._store.get(key)
+        self._last_key, self._last_record = key, record
+        return record
+
+    def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
+        """Make `record` the newest, and note what was there before."""
+        if key not in self._notes and key <= self._reached.get(key[:2], _UNSEEN):
+            self._note(key)
+        self._last_key = _UNSEEN
+        self._store.put(key, record, token)
+
+    def delete(self, key: ItemKey, token: Hashable) -> None:
+        """Remove the record, and note what it was."""
+        if key not in self._notes and key <= self._reached.get(key[:2], _UNSEEN):
+            self._note(key)
+        self._last_key = _UNSEEN
+        self._store.delete(key, token)
+
+    def put_meta(self, name: str, value: bytes, token: Hashable = None) -> None:
+        """Node state, in the same log."""
+        self._store.put_meta(name, value, token)
+
+    def scan(self, after: ItemKey, until: ItemKey, limit: int) -> list[tuple[ItemKey, bytes]]:
+        """At most `limit` records with after < key < until, in key order."""
+        return self._store.scan(after, until, limit)
+
+    def refusal(self) -> str | None:
+        """Why no write is accepted now, or None."""
+        return self._store.refusal()
+
+    # the trees
+
+    def tree(self, name: TreeName) -> HashTree | None:
+        """The tree over a partition's items; None if it is not grown, or not this node's."""
+        return None if name[0] in self._ungrown else self._trees.get(name)
+
+    def covers(self, name: TreeName, key: ItemKey) -> bool:
+        """Whether an item belongs to a tree."""
+        return (partition_of_key(key), self._copies.get(table_of_key(key), 0)) == name
+
+    def held(self, key: ItemKey) -> bytes | None:
+        """The record under `key`; one that is damaged is as good as none."""
+        try:
+            return self._store.get(key)
+        except CorruptData:
+            return None
+
+    def names(self) -> Collection[TreeName]:
+        """All trees of this node, grown or not."""
+        return self._trees.keys()
+
+    def ungrown(self) -> int:
+        """Partitions whose trees are still to be made from the store."""
+        return len(self._ungrown)
+
+    def unsettled(self) -> int:
+        """Items that were changed and are still to be hashed."""
+        return len(self._notes)
+
+    def grow(self) -> None:
+        """Hash the next rows of the partitions that have no tree yet, one slice of them."""
+        left = ROWS_MAX
+        while left > 0 and self._ungrown:
+            left -= SCAN_ROWS + self._grow(next(iter(self._ungrown)), left)
+
+    def _grow(self, partition: PartitionId, rows_max: int) -> int:
+        """The same for one partition; how many rows that were."""
+        first, until = partition_bounds(partition)
+        prefix = first[:2]
+        rows = self._store.scan(self._reached.get(prefix, first), until, rows_max)
+        for key, record in rows:
+            self._change(key, None, record)
+        if len(rows) == rows_max:
+            self._reached[prefix] = rows[-1][0]
+        else:
+            self._reached[prefix] = until
+            del self._ungrown[partition]
+        return len(rows)
+
+    def settle(self, notes_max: int) -> None:
+        """Hash what the newest so many notes tell of."""
+        for _ in range(min(notes_max, len(self._notes))):
+            self._hash_note(*self._notes.popitem())
+
+    def listed(
+        self, name: TreeName, leaves: Collection[int], after: ItemKey, upto: ItemKey
+    ) -> tuple[list[tuple[ItemKey, int]], ItemKey]:
+        """(items, end): the items of a tree below some of its leaves with their hashes, in key
+        order, after < key <= end; `end` is `upto` unless the rows of one slice end before."""
+        partition, n = name
+        first, until = partition_bounds(partition)
+        upto = min(upto, until)
+        rows = self._store.scan(max(after, first), ItemKey(upto + b"\x00"), ROWS_MAX)
+        copies = self._copies
+        found = [
+            (key, fingerprint(key, record))
+            for key, record in rows
+            if copies.get(table_of_key(key), 0) == n and leaf_of(key) in leaves
+        ]
+        return found, (rows[-1][0] if len(rows) == ROWS_MAX else upto)
+
+    def validate(self) -> None:
+        """Assert that the trees are those of the store; for tests, it reads everything."""
+        assert len(self._notes) <= NOTES_MAX, "too many changes wait to be hashed"
+        self.settle(len(self._notes))
+        for (partition, n), tree in self._trees.items():
+            if partition not in self._ungrown:
+                fresh = HashTree()
+                for key, record in self._store.scan(*partition_bounds(partition), 1 << 30):
+                    if self._copies.get(table_of_key(key)) == n:
+                        fresh.change(leaf_of(key), 0, fingerprint(key, record))
+                assert fresh == tree, f"the tree of partition {partition}, N={n} is not its items'"
+
+    def _note(self, key: ItemKey) -> None:
+        """Keep what a put replaces, until it is hashed."""
+        before = self._last_record
+        if key != self._last_key:
+            try:
+                before = self._store.get(key)
+            except CorruptData:
+                self._forget(partition_of_key(key))
+                return
+        size = len(before or b"")
+        while self._notes and (
+            len(self._notes) >= NOTES_MAX or self._notes_bytes + size > NOTES_BYTES_MAX
+        ):
+            oldest = next(iter(self._notes))
+            self._hash_note(oldest, self._notes.pop(oldest))
+        if key <= self._reached.get(key[:2], _UNSEEN):  # unless the oldest turned out to be damaged
+            self._notes[key] = before
+            self._notes_bytes += size
+
+    def _hash_note(self, key: ItemKey, before: bytes | None) -> None:
+        """Bring the tree up to what is in the store now."""
+        self._notes_bytes -= len(before or b"")
+        try:
+            self._change(key, before, self._store.get(key))
+        except CorruptData:
+            self._forget(partition_of_key(key))
+
+    def _change(self, key: ItemKey, before: bytes | None, after: bytes | None) -> None:
+        """Old hash out, new hash in; nothing for items of no tree."""
+        n = self._copies.get(table_of_key(key), 0)
+        tree = self._trees.get((partition_of_key(key), n))
+        if tree is not None:
+            tree.change(leaf_of(key), fingerprint(key, before), fingerprint(key, after))
+
+    def _forget(self, partition: PartitionId) -> None:
+        """What a tree took in cannot be read any more to take it out: grow it anew."""
+        for name in self._trees:
+            if name[0] == partition:
+                self._trees[name] = HashTree()
+        self._reached.pop(partition.to_bytes(2, "big"), None)
+        for key in [key for key in self._notes if partition_of_key(key) == partition]:
+            self._notes_bytes -= len(self._notes.pop(key) or b"")
+        self._ungrown[partition] = None
