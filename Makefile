@@ -28,9 +28,9 @@ check: $(INSTALLED)
 unit: $(INSTALLED) javascript
 	$(BIN)/pytest -q -n 2 --dist worksteal
 
-# One seed: make sim SEED=42. Many: make sim SEEDS=5000.
+# One seed: make sim SEED=42 (SHRINK=1: shorten it if it fails). Many: make sim SEEDS=5000.
 sim: $(INSTALLED)
-	$(BIN)/python -m dynamo.testing $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --jobs 2)
+	$(BIN)/python -m dynamo.testing $(if $(SEED),--seed $(SEED) $(if $(SHRINK),--shrink),--seeds $(SEEDS) --jobs 2)
 
 # Measured as shipped: a wheel with the core compiled. `make bench BENCH=.venv/bin` measures pure Python.
 BENCH ?= $(COMPILED_BIN)

@@ -63,7 +63,7 @@ class Client:
         self, cluster: Cluster, number: int, counts: "Counter[str]", hasty: float = 0.0
     ) -> None:
         """`hasty`: how often it asks what became of a write that is still on its way."""
-        self.name = f"c{number}"
+        self.name, self.number = f"c{number}", number
         self.world, self._cluster = cluster.world, cluster
         self.rng = cluster.world.rng(f"client {number}")
         self.clock = WallClock(cluster.world, self.rng.uniform(-40, 40))
@@ -94,6 +94,7 @@ class Client:
         self._sequence += 1
         operation = operation_id(stamp, self._session, self._sequence)
         write = history.invoke(operation, payload, context, self.world.now)
+        self.world.note(f"{self.name} begins {write} in place of {context.seen:b}")
         self._attempt(write, context, then, ask, "")
         return write
 
@@ -147,10 +148,12 @@ class Client:
         write.heard = True
         write.key.acknowledge(write, self.world.now)
         self._count(write, "acknowledged")
+        self.world.note(f"{self.name} is told of {write}")
         then(Context(answer.context, write.replaces | write.bit, answer.stamp))
 
     def _gave_up(self, write: Write, then: Callable[[Context | None], None], ask: bool) -> None:
         """No attempt was answered well."""
+        self.world.note(f"{self.name} gives up {write}")
         if not write.uncertain:
             write.key.deny(write, self.world.now)
             self._count(write, "not applied")
@@ -196,6 +199,7 @@ class Client:
                 elif state == NOT_APPLIED and write.status == "unknown":
                     history.deny(write, self.world.now)
             self.counts[f"outcome {state}"] += 1
+            self.world.note(f"{self.name} asked what became of {write}: {state}")
             then()
 
         self._calls.call(node or self._coordinator(history, ""), ask, answered, PATIENCE_MS)
@@ -247,7 +251,8 @@ class Client:
 
         owners = list(self.owners(history))
         self.rng.shuffle(owners)
-        ReplicaRead(self.world, self._calls, key, owners, PATIENCE_MS, done).begin()
+        r = self._cluster.table(history.table).r
+        ReplicaRead(self.world, self._calls, key, owners, r, PATIENCE_MS, done).begin()
 
     def _shown(
         self, history: KeyHistory, read: Read, payloads: tuple[bytes, ...], stamp: int, token: bytes
@@ -257,11 +262,13 @@ class Client:
         where = f"{self.name}'s read of {history.name} at {self.world.now:.1f}"
         where += f" (begun {read.began_ms:.1f})"
         found = check_read(history, read, payloads, stamp, where)
+        self.world.note(f"{where} shows {history.describe(found) or 'nothing'}")
         return history.context_of_read(token, found, read, stamp)
 
     def owners(self, history: KeyHistory) -> tuple[NodeId, ...]:
         """The preference list of an item."""
-        return self._cluster.ring.preference_list(partition_of_key(self._item(history)), 3)
+        n = self._cluster.table(history.table).n
+        return self._cluster.ring.preference_list(partition_of_key(self._item(history)), n)
 
     def _item(self, history: KeyHistory) -> ItemKey:
         return self._cluster.item(TableId(history.table), history.key)

@@ -7,17 +7,18 @@ start ─▶ running ─▶ kill · power loss · failed sync · clean stop ─�
 from functools import lru_cache
 from random import Random
 
-from dynamo.config import ClusterConfig
+from dynamo.config import ClusterConfig, TableConfig
 from dynamo.keys import item_key
 from dynamo.repair.boot import IDENTITY
 from dynamo.repair.rebuild import MISSING
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member, Ring
+from dynamo.storage.port import EngineOptions
 from dynamo.testing.disk import PowerLost
 from dynamo.testing.network import DIALER, Network
 from dynamo.testing.node import Process, Watcher
-from dynamo.testing.store import Disk
+from dynamo.testing.store import OPTIONS, Disk
 from dynamo.testing.world import WallClock, World
 from dynamo.types import ItemKey, NodeId, TableId
 
@@ -35,7 +36,7 @@ class Machine:
 
     def __init__(self, cluster: "Cluster", name: NodeId) -> None:
         self.cluster, self.name = cluster, name
-        self.disk = Disk(cluster.world, name)
+        self.disk = Disk(cluster.world, name, cluster.options)
         self.clock = WallClock(cluster.world)
         self.process: Process | None = None
         self._rng: Random = cluster.world.rng(f"machine {name}")
@@ -162,16 +163,30 @@ class Machine:
 class Cluster:
     """All machines, the network between them, and the configuration that they share."""
 
-    def __init__(self, world: World, config: ClusterConfig, watcher: Watcher) -> None:
-        self.world, self.config, self.watcher = world, config, watcher
+    def __init__(
+        self,
+        world: World,
+        config: ClusterConfig,
+        watcher: Watcher,
+        options: EngineOptions = OPTIONS,
+    ) -> None:
+        self.world, self.config, self.watcher, self.options = world, config, watcher, options
         self.network = Network(world, base_ms=0.3)
-        self.ring = _ring(len(config.nodes), config.partitions)
+        self.ring = _ring(
+            len(config.nodes), config.partitions, max(table.n for table in config.tables)
+        )
         self.machines = {node.name: Machine(self, node.name) for node in config.nodes}
 
     def accepting(self, name: NodeId) -> Process | None:
         """The process on that machine that takes connections now, if any."""
         process = self.machines[name].process
         return process if process is not None and process.accepts() else None
+
+    def table(self, id: int) -> TableConfig:
+        """The table with that number."""
+        table = self.config.table_by_id(TableId(id))
+        assert table is not None, "histories are of tables that there are"
+        return table
 
     def item(self, table: TableId, key: bytes) -> ItemKey:
         """Under which key nodes hold an item."""
@@ -198,6 +213,6 @@ def _rests(machine: Machine) -> bool:
 
 
 @lru_cache
-def _ring(nodes: int, partitions: int) -> Ring:
+def _ring(nodes: int, partitions: int, n_max: int) -> Ring:
     members = tuple(Member(NodeId(f"n{i + 1}"), f"n{i + 1}", "", 1.0) for i in range(nodes))
-    return plan(members, partitions, 3).ring
+    return plan(members, partitions, n_max).ring

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 
-from dynamo.keys import partition_of_key
+from dynamo.keys import partition_of_key, table_of_key
 from dynamo.siblings.fingerprint import fingerprint
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.store import Violation
 from dynamo.types import ItemKey
 
 
-def agree(cluster: Cluster, items: Iterable[ItemKey], n: int) -> bool:
-    """Whether the first n owners of each item hold one record, whatever form of it."""
-    return all(len(set(hashes)) == 1 for hashes in _hashes(cluster, items, n))
+def agree(cluster: Cluster, items: Iterable[ItemKey]) -> bool:
+    """Whether the owners of each item hold one record, whatever form of it."""
+    return all(len(set(hashes)) == 1 for hashes in _hashes(cluster, items))
 
 
 def check_trees(cluster: Cluster) -> None:
@@ -26,8 +26,9 @@ def check_trees(cluster: Cluster) -> None:
             raise Violation(f"{name}: {error}") from error
 
 
-def _hashes(cluster: Cluster, items: Iterable[ItemKey], n: int) -> Iterator[list[int]]:
+def _hashes(cluster: Cluster, items: Iterable[ItemKey]) -> Iterator[list[int]]:
     for item in items:
+        n = cluster.table(table_of_key(item)).n
         owners = cluster.ring.preference_list(partition_of_key(item), n)
         processes = [cluster.machines[owner].process for owner in owners]
         yield [

@@ -69,7 +69,7 @@ class Finale:
         self._unanswered = [w for h in self._histories for w in h.writes if w.status == "unknown"]
         for _ in range(2):
             for history in self._histories:
-                yield self._reading(history, 3, None)
+                yield self._reading(history, self._cluster.table(history.table).n, None)
             yield lambda then: self._client.world.at(REPAIR_MS, then)
         for node in self._cluster.machines:
             for history in self._histories:

@@ -11,6 +11,8 @@ from dynamo.testing.network_faults import EPISODE_MS, Episode
 
 PAUSE_MS = (20.0, 900.0)
 DOWN_MS = (5.0, 600.0)
+LOSES_DISKS = ("lost disk",)
+"""What happens to one disk at a time, and only while all others are whole."""
 SKEW_MS = 1500.0
 """Jumps of a wall clock, well above the bound on skew."""
 
@@ -23,8 +25,10 @@ class MachineFaults:
         *("slow disk", "failed fsync", "lost disk"),
     )
 
-    def __init__(self, cluster: Cluster, rng: Random) -> None:
-        self._cluster, self._rng = cluster, rng
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.rng: Random = cluster.world.rng("machine faults")
+        """Of the episode that begins."""
         self._machines = list(cluster.machines.values())
 
     def heal(self) -> None:
@@ -42,18 +46,19 @@ class MachineFaults:
         if machine is None:
             return None
         machine.pause()
-        return self._rng.uniform(*PAUSE_MS), machine.resume
+        return self.rng.uniform(*PAUSE_MS), machine.resume
 
     def crash(self) -> Episode:
-        """kill -9 or power loss; often of several machines at once."""
-        rng = self._rng
+        """kill -9 or power loss; often of several machines at once. Power is lost only where
+        every group is synced before it counts."""
+        rng = self.rng
         chosen = [machine for machine in self._machines if rng.random() < 0.25]
         if rng.random() < 0.1:
             chosen = list(self._machines)
         if not chosen:
             chosen = [self._machine()]
         for machine in chosen:
-            if rng.random() < 0.6:
+            if rng.random() < 0.6 and self._cluster.options.durability == "fsync":
                 machine.lose_power()
             else:
                 machine.kill()
@@ -70,19 +75,19 @@ class MachineFaults:
     def clock_skew(self) -> Episode:
         """A wall clock jumps, and jumps back."""
         clock = self._machine().clock
-        jump = self._rng.uniform(-SKEW_MS, SKEW_MS)
+        jump = self.rng.uniform(-SKEW_MS, SKEW_MS)
         clock.offset_ms += jump
 
         def heal() -> None:
             clock.offset_ms -= jump
 
-        return self._rng.uniform(*EPISODE_MS), heal
+        return self.rng.uniform(*EPISODE_MS), heal
 
     def slow_disk(self) -> Episode:
         """Every sync takes many times as long."""
         disk = self._machine().disk
-        disk.slowness = self._rng.choice((5.0, 30.0, 150.0))
-        return self._rng.uniform(*EPISODE_MS), lambda: setattr(disk, "slowness", 1.0)
+        disk.slowness = self.rng.choice((5.0, 30.0, 150.0))
+        return self.rng.uniform(*EPISODE_MS), lambda: setattr(disk, "slowness", 1.0)
 
     def failed_fsync(self) -> Episode | None:
         """The next sync fails, which ends the process."""
@@ -110,7 +115,7 @@ class MachineFaults:
             machine.start()
 
     def _machine(self) -> Machine:
-        return self._rng.choice(self._machines)
+        return self.rng.choice(self._machines)
 
     def _running_machine(self) -> Machine | None:
         machine = self._machine()
@@ -118,4 +123,4 @@ class MachineFaults:
         return machine if process is not None and process.accepts() else None
 
     def _down(self) -> float:
-        return self._rng.uniform(*DOWN_MS)
+        return self.rng.uniform(*DOWN_MS)

@@ -37,9 +37,10 @@ class End(Protocol):
 class Route:
     """How it is to send from one machine to another, now."""
 
-    __slots__ = ("blocked", "delay_ms", "duplicate", "reorder", "silent")
+    __slots__ = ("blocked", "delay_ms", "duplicate", "reorder", "rng", "silent")
 
-    def __init__(self) -> None:
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
         self.delay_ms = 0.0
         """Extra delay, on the average."""
         self.duplicate = self.reorder = 0.0
@@ -56,7 +57,6 @@ class Network:
     def __init__(self, world: World, base_ms: float) -> None:
         """`base_ms`: how long a message takes on a quiet network, on the average."""
         self.world, self._base_ms = world, base_ms
-        self._rng = world.rng("network")
         self._routes: dict[tuple[str, str], Route] = {}
         self.connections: dict[Connection, None] = {}
         self.counts: Counter[str] = Counter()
@@ -66,7 +66,9 @@ class Network:
         """The one-way path between two machines."""
         route = self._routes.get((sender, receiver))
         if route is None:
-            route = self._routes[sender, receiver] = Route()
+            route = self._routes[sender, receiver] = Route(
+                self.world.rng(f"route {sender} {receiver}")
+            )
         return route
 
     def reaches(self, sender: str, receiver: str) -> bool:
@@ -91,14 +93,14 @@ class Network:
 
     def latency_ms(self, route: Route) -> float:
         """How long the next message takes."""
-        chance = self._rng.random()
+        chance = route.rng.random()
         if route.delay_ms:
-            return self._base_ms * (0.5 + chance) + route.delay_ms * 2 * self._rng.random()
+            return self._base_ms * (0.5 + chance) + route.delay_ms * 2 * route.rng.random()
         return self._base_ms * (0.5 + chance)
 
     def connect(self, names: tuple[str, str], ends: tuple[End, End]) -> "Connection":
         """A connection that is open at both ends (handshakes are their owners' business)."""
-        connection = Connection(self, self._rng, names, ends)
+        connection = Connection(self, names, ends)
         self.connections[connection] = None
         return connection
 
@@ -116,15 +118,12 @@ class Connection:
     """One connection; sides are DIALER and ACCEPTOR."""
 
     __slots__ = (
-        *("_broken", "_ends", "_last", "_network", "_open", "_rng", "_routes", "_waiting"),
+        *("_broken", "_ends", "_last", "_network", "_open", "_routes", "_waiting"),
         "names",
     )
 
-    def __init__(
-        self, network: Network, rng: Random, names: tuple[str, str], ends: tuple[End, End]
-    ) -> None:
-        self._network, self._rng = network, rng
-        self.names, self._ends = names, ends
+    def __init__(self, network: Network, names: tuple[str, str], ends: tuple[End, End]) -> None:
+        self._network, self.names, self._ends = network, names, ends
         self._routes = (network.route(*names), network.route(names[1], names[0]))
         self._open = [True, True]
         self._last = [0.0, 0.0]
@@ -142,13 +141,13 @@ class Connection:
         messages = unpackb(packb(messages), use_list=False, strict_map_key=False)
         network, route, world = self._network, self._routes[side], self._network.world
         due = max(world.now + network.latency_ms(route), self._last[side])
-        if route.reorder and not exactly and self._rng.random() < route.reorder:
+        if route.reorder and not exactly and route.rng.random() < route.reorder:
             network.counts["reordered"] += 1
             due += network.latency_ms(route) * 4
         else:
             self._last[side] = due
         world.at(due - world.now, self._arrive, 1 - side, messages)
-        if route.duplicate and not exactly and self._rng.random() < route.duplicate:
+        if route.duplicate and not exactly and route.rng.random() < route.duplicate:
             network.counts["duplicated"] += 1
             world.at(due - world.now + network.latency_ms(route), self._arrive, 1 - side, messages)
 

@@ -30,15 +30,16 @@ class NetworkFaults:
         *("partition", "one-way", "flapping"),
     )
 
-    def __init__(self, cluster: Cluster, rng: Random) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._world, self._network = cluster, cluster.world, cluster.network
-        self._rng = rng
+        self.rng: Random = self._world.rng("network faults")
+        """Of the episode that begins."""
         self._machines: list[str] = list(cluster.machines)
         self.clients: list[str] = []
 
     def delay(self) -> Episode:
         """Slow routes."""
-        extra = self._rng.choice((2.0, 10.0, 50.0))
+        extra = self.rng.choice((2.0, 10.0, 50.0))
         return self._on_routes(lambda route, on: setattr(route, "delay_ms", extra * on))
 
     def duplication(self) -> Episode:
@@ -53,13 +54,13 @@ class NetworkFaults:
 
     def loss(self) -> Episode:
         """Connections break; for some the way is cut until the end of the episode."""
-        rng, network = self._rng, self._network
+        rng, network = self.rng, self._network
         machine = self._machine()
         cut = []
         for other in [*self._machines, *self.clients]:
             if other == machine or rng.random() < 0.4:
                 continue
-            notice = self._notice_ms()
+            notice = self._notice_ms(rng)
             for connection in network.between(machine, other):
                 connection.break_("connection reset", notice)
             if rng.random() < 0.5:
@@ -75,7 +76,7 @@ class NetworkFaults:
 
     def partition(self) -> Episode:
         """Two groups of machines, each with its clients; either may hold the majority."""
-        return self._lasting(), self._cut(self._divided())
+        return self._lasting(), self._cut(self._divided(), self.rng)
 
     def one_way(self) -> Episode:
         """The same, but only what the first group sends gets lost."""
@@ -84,10 +85,10 @@ class NetworkFaults:
         for sender, receiver in pairs:
             network.silence(sender, receiver)
             patient = sender not in self._machines or receiver not in self._machines
-            if patient and self._rng.random() < 0.5:
+            if patient and self.rng.random() < 0.5:
                 continue  # a client's connection has nobody who would give it up
             for connection in network.between(sender, receiver):
-                connection.give_up_if_silent(self._idle_ms() * self._rng.uniform(1.0, 1.3))
+                connection.give_up_if_silent(self._idle_ms() * self.rng.uniform(1.0, 1.3))
 
         def heal() -> None:
             for sender, receiver in pairs:
@@ -97,7 +98,8 @@ class NetworkFaults:
 
     def flapping(self) -> Episode:
         """One link between two machines, down and up again until the episode ends."""
-        one, other = self._rng.sample(self._machines, 2)
+        rng = self.rng
+        one, other = rng.sample(self._machines, 2)
         mend: Heal | None = None
         ended = False
 
@@ -106,11 +108,11 @@ class NetworkFaults:
             if ended:
                 return
             if mend is None:
-                mend = self._cut([(one, other)])
+                mend = self._cut([(one, other)], rng)
             else:
                 mend()
                 mend = None
-            self._world.at(self._rng.uniform(*FLAP_MS), turn)
+            self._world.at(rng.uniform(*FLAP_MS), turn)
 
         def heal() -> None:
             nonlocal ended
@@ -123,7 +125,7 @@ class NetworkFaults:
 
     def _on_routes(self, change: Callable[[Route, int], None], *, clients: bool = True) -> Episode:
         """Change some routes to and from one machine."""
-        rng, network = self._rng, self._network
+        rng, network = self.rng, self._network
         name = self._machine()
         others = [other for other in self._machines if other != name]
         chosen: list[str] = [other for other in others if rng.random() < 0.7]
@@ -142,7 +144,7 @@ class NetworkFaults:
 
     def _divided(self) -> list[tuple[str, str]]:
         """Every pair of one on this side and one on the other side of a division."""
-        rng, machines = self._rng, self._machines
+        rng, machines = self.rng, self._machines
         alone = set(rng.sample(machines, rng.randrange(1, len(machines))))
         near = {client for client in self.clients if rng.random() < 0.5}
         everybody = (*machines, *self.clients)
@@ -150,11 +152,11 @@ class NetworkFaults:
         there = [name for name in everybody if name not in here]
         return [(one, other) for one in here for other in there]
 
-    def _cut(self, pairs: list[tuple[str, str]]) -> Heal:
+    def _cut(self, pairs: list[tuple[str, str]], rng: Random) -> Heal:
         """Break what joins these pairs, and let nobody connect until healed."""
         routes = [self._network.route(*pair) for pair in pairs]
         for pair in pairs:
-            notice = self._notice_ms()
+            notice = self._notice_ms(rng)
             for connection in self._network.between(*pair):
                 connection.break_("partitioned", notice)
         for route in routes:
@@ -166,9 +168,9 @@ class NetworkFaults:
 
         return heal
 
-    def _notice_ms(self) -> tuple[float, float]:
+    def _notice_ms(self, draw: Random) -> tuple[float, float]:
         """How late each side learns of a break: soon by a reset, or by silence."""
-        draw, idle = self._rng, self._idle_ms()
+        idle = self._idle_ms()
         one, other = (draw.random() * draw.choice((2.0, 50.0, idle)) for _ in range(2))
         return one, other
 
@@ -176,7 +178,7 @@ class NetworkFaults:
         return float(self._cluster.config.timing.idle_timeout_ms)
 
     def _machine(self) -> str:
-        return self._rng.choice(self._machines)
+        return self.rng.choice(self._machines)
 
     def _lasting(self) -> float:
-        return self._rng.uniform(*EPISODE_MS)
+        return self.rng.uniform(*EPISODE_MS)

@@ -13,7 +13,6 @@ from dynamo.testing.world import World
 from dynamo.types import ItemKey, NodeId
 
 HEDGE_MS = 30.0
-R = 2
 
 
 class ReplicaRead:
@@ -25,13 +24,14 @@ class ReplicaRead:
         calls: Calls,
         key: ItemKey,
         owners: list[NodeId],
+        r: int,
         patience_ms: float,
         done: Callable[[Read | None], None],
     ) -> None:
         """`owners` are asked from the last to the first."""
         self._world, self._calls, self._key = world, calls, key
         self._candidates, self._patience_ms, self._done = owners, patience_ms, done
-        self._quorum = Read(R)
+        self._quorum = Read(r)
         self._over = False
 
     def begin(self) -> None:

@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator
 from multiprocessing import get_context
 
 from dynamo.testing.faults import KINDS
-from dynamo.testing.scenario import DEFAULT, Result, Scenario, Shape
+from dynamo.testing.scenario import Result, Scenario
+from dynamo.testing.swarm import drawn
 
-REPEAT = "python -m dynamo.testing --seed {seed} --trace"
+COMMAND = "python -m dynamo.testing --seed {seed}"
 
 
-def run_seed(seed: int, shape: Shape = DEFAULT) -> Result:
-    """One run. What nobody expected is a finding as well."""
-    return Scenario(seed, shape).run()
+def run_seed(seed: int) -> Result:
+    """One run of the shape that the seed draws. What nobody expected is a finding as well."""
+    return Scenario(seed, drawn(seed)).run()
 
 
 def run_seeds(seeds: Iterable[int], jobs: int) -> Iterator[Result]:
@@ -54,7 +55,9 @@ class Summary:
         yield "operations  " + _counted(self.outcomes)
         for result in sorted(self.failed):
             yield f"FAILED seed {result.seed}: {result.violation}"
-            yield f"  repeat with: {REPEAT.format(seed=result.seed)}"
+            command = COMMAND.format(seed=result.seed)
+            yield f"  repeat with: {command} --trace"
+            yield f"  shorten with: {command} --shrink"
         yield self.verdict()
 
     def verdict(self) -> str:

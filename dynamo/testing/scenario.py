@@ -4,24 +4,27 @@
       unknown? ─▶ every key read of all its owners ─▶ repaired ─▶ owners alike, the maximal set
       everywhere, records bounded
 
-What a seed decides: 3 to 5 nodes, how many clients and keys, how each client behaves, every delay
-and every fault.
+A run is decided by its seed and its `Shape`; `dynamo.testing.swarm` draws the latter from the seed
+as well.
 """
 
 from collections import Counter
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import NamedTuple
 
 from dynamo.config import ClusterConfig, Limits, NodeConfig, TableConfig, Timing
 from dynamo.messages import AskOutcome, Put
+from dynamo.storage.port import EngineOptions
 from dynamo.testing.checkers import check_durable, check_fenced
 from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.convergence import agree, check_trees
-from dynamo.testing.faults import KINDS, Faults
+from dynamo.testing.faults import GAP_MS, KINDS, Faults
 from dynamo.testing.finale import Finale
 from dynamo.testing.history import KeyHistory
-from dynamo.testing.store import Violation
+from dynamo.testing.script import Script
+from dynamo.testing.store import OPTIONS, Violation
 from dynamo.testing.workload import DEFAULT_MIX, Mix, Workload
 from dynamo.testing.world import Trace, World
 from dynamo.types import ItemKey, NodeId, TableId
@@ -60,6 +63,14 @@ class Shape(NamedTuple):
     """How often a client asks what became of a write that is still on its way."""
     kinds: tuple[str, ...] = KINDS
     mix: Mix = DEFAULT_MIX
+    gap_ms: float = GAP_MS
+    tables: tuple[TableConfig, ...] = TABLES
+    partitions: int = 32
+    limits: Limits = Limits()
+    timing: Timing = TIMING
+    options: EngineOptions = OPTIONS
+    script: Script | None = None
+    """What is done and befalls, instead of what the seed would draw."""
 
 
 DEFAULT = Shape()
@@ -77,6 +88,8 @@ class Result(NamedTuple):
     outcomes: dict[str, int]
     events: int
     virtual_ms: float
+    check: str = ""
+    """Which function found the violation."""
 
 
 class Scenario:
@@ -87,28 +100,37 @@ class Scenario:
         self.world = World(seed, trace)
         rng = self.world.rng("shape")
         nodes = shape.nodes or rng.choice((3, 3, 4, 5))
-        self.cluster = Cluster(self.world, _config(nodes), self)
+        self.cluster = Cluster(self.world, _config(shape, nodes), self, shape.options)
         self.counts: Counter[str] = Counter()
         self.histories = [
-            KeyHistory(table.id, table.conflict_rule, b"k%d" % (i // 2))
+            KeyHistory(table.id, table.conflict_rule, b"k%d" % (i // len(shape.tables)))
             for i in range(shape.keys)
-            for table in (TABLES[i % 2],)
+            for table in (shape.tables[i % len(shape.tables)],)
         ]
         self._by_key = {(history.table, history.key): history for history in self.histories}
         self.clients = [
             Client(self.cluster, i + 1, self.counts, shape.hasty) for i in range(shape.clients)
         ]
-        self.workload = Workload(self.clients, self.histories, shape.operations, shape.mix)
-        self.faults = Faults(self.cluster, shape.tracks, shape.kinds)
+        script = shape.script
+        self.workload = Workload(
+            *(self.clients, self.histories, shape.operations, shape.mix),
+            script=None if script is None else script.operations,
+        )
+        self.faults = Faults(self.cluster, shape.tracks, shape.kinds, shape.gap_ms)
+
+    def script(self) -> Script:
+        """All that was begun so far, written down."""
+        return Script(tuple(self.faults.begun), tuple(self.workload.planned))
 
     def run(self) -> Result:
         """Everything, from the first start to the last check."""
-        violation = ""
+        violation = check = ""
         try:
             self._run()
         except Exception as error:  # whatever a node raises ends it, which no fault asked for
             kind = "" if isinstance(error, Violation) else f"{type(error).__name__}: "
             violation = f"at {self.world.now:.1f} ms: {kind}{error}"
+            check = _raiser(error)
         return Result(
             self.seed,
             violation,
@@ -118,6 +140,7 @@ class Scenario:
             dict(self.counts),
             self.world.events,
             self.world.now,
+            check,
         )
 
     def told(self, node: NodeId, asked: Put | AskOutcome, applied: bool) -> None:
@@ -130,7 +153,8 @@ class Scenario:
             for owner in self.clients[0].owners(history)
         ]
         if applied:
-            check_durable(history, write.operation, disks, TABLES[0].w, f"{node}")
+            w = self.cluster.table(asked.table).w
+            check_durable(history, write.operation, disks, w, f"{node}")
         else:
             check_fenced(history, write.operation, disks, f"{node}")
 
@@ -138,14 +162,17 @@ class Scenario:
         for machine in self.cluster.machines.values():
             machine.start()
         self._until(self.cluster.is_quiet, "the cluster never starts")
-        self.faults.begin([client.name for client in self.clients])
+        script = self.shape.script
+        names = [client.name for client in self.clients]
+        self.faults.begin(names, None if script is None else script.faults)
         self.workload.begin()
         self._until(lambda: self.workload.done, "the clients never finish")
         self.faults.stop()
         self._until(self.cluster.is_quiet, "the cluster never heals")
         items = [self.item(history) for history in self.histories]
-        self._until(lambda: agree(self.cluster, items, TABLES[0].n), "the owners never agree")
-        finale = Finale(self.cluster, self.clients[0], self.histories)
+        self._until(lambda: agree(self.cluster, items), "the owners never agree")
+        written = [history for history in self.histories if history.writes]
+        finale = Finale(self.cluster, self.clients[0], written)
         finale.begin()
         self._until(lambda: finale.done, "the last questions are never answered")
         self._until(self.cluster.is_quiet, "the cluster never rests")
@@ -163,7 +190,19 @@ class Scenario:
             self.world.run_until(self.world.now + STEP_MS)
 
 
-def _config(nodes: int) -> ClusterConfig:
-    members = tuple(NodeConfig(NodeId(f"n{i + 1}"), 7400 + i) for i in range(nodes))
-    limits = Limits()
-    return ClusterConfig("simulated", "local", members, TABLES, 32, limits=limits, timing=TIMING)
+def _raiser(error: Exception) -> str:
+    """The function that raised."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return frame.f_code.co_name
+
+
+def _config(shape: Shape, nodes: int) -> ClusterConfig:
+    members = tuple(
+        NodeConfig(NodeId(f"n{i + 1}"), 7400 + i, durability=shape.options.durability)
+        for i in range(nodes)
+    )
+    return ClusterConfig(
+        *("simulated", "local", members, shape.tables, shape.partitions),
+        limits=shape.limits,
+        timing=shape.timing,
+    )

@@ -3,7 +3,8 @@
     put ─▶ engine ─▶ take_group ··· sync takes a while ··· run ─▶ promised ─▶ Persisted
                      checkpoint slices, one by one, beside it
 
-`promised` is what this disk has sworn to remember: the writes of every group whose `run` returned.
+`promised` is what this disk has sworn to remember: the writes of every group whose `run` returned
+(under the durability `interval` as long as the power does not fail).
 After any start the engine must hold at least that, and every acknowledgement counts only promises.
 A power loss in the middle of a job runs the job into a call that never returns.
 """
@@ -34,6 +35,8 @@ OPTIONS = EngineOptions(
 """Small, so that a short run sees many segments, checkpoints and slices."""
 
 SYNC_MS = 1.0
+INTERVAL_MS = 40.0
+"""Between two syncs under the durability `interval`."""
 SLICE_MS = 2.0
 DISK_BYTES = 64 << 20
 MIDDLE_CALLS_MAX = 4
@@ -47,7 +50,8 @@ class Violation(AssertionError):
 class Disk:
     """What outlives a process: files, the checkpoint table, and what was promised of them."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, options: EngineOptions = OPTIONS) -> None:
+        self.options = options
         self.rng: Random = world.rng(f"disk {name}")
         self.world, self.name = world, name
         self.slowness = 1.0
@@ -78,7 +82,7 @@ class Engine(LogEngine):
     """The real engine; it also keeps its writes in order until their group is durable."""
 
     def __init__(self, disk: Disk) -> None:
-        super().__init__(disk.files, disk.table, OPTIONS)
+        super().__init__(disk.files, disk.table, disk.options)
         self._disk = disk
         self._unpromised: deque[tuple[ItemKey | str, bytes | None]] = deque()
 
@@ -118,6 +122,8 @@ class Store:
         self._slice: Callable[[], int] | None = None
         self._checkpointing = False
         self._stopped = False
+        if disk.options.durability == "interval":
+            disk.world.at(INTERVAL_MS, self._sync_interval)
 
     def open(self) -> Recovery:
         """Open the engine. Raises Violation if it does not keep what its disk has promised."""
@@ -131,6 +137,7 @@ class Store:
         while (group := self.engine.take_group()) is not None:
             group.run()
             self.engine.promise(group)
+            self.engine.sync()
             self.engine.synced(group)
 
     def kick(self) -> None:
@@ -175,6 +182,18 @@ class Store:
             return
         self.engine.promise(group)
         self._post(self._synced, group)
+
+    def _sync_interval(self) -> None:
+        """What was appended is made durable every so often; until then the kernel has it."""
+        if self._stopped:
+            return
+        try:
+            self.engine.sync()
+        except StorageFailed as error:
+            self._stopped = True
+            self._post(self._failed, str(error))
+            return
+        self.disk.world.at(INTERVAL_MS, self._sync_interval)
 
     def _synced(self, group: WriteGroup) -> None:
         tokens = self.engine.synced(group)

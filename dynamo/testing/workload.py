@@ -5,12 +5,14 @@ updates (read, then write with that context), puts with its newest or an old con
 deletes with and without a context.
 """
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
 from dynamo.testing.client import Client
 from dynamo.testing.history import BLIND, Context, KeyHistory
+from dynamo.testing.script import PlannedOperation
 
 CONTEXTS_MAX = 4
 """Old contexts that a client keeps of each key, to write with one that is stale."""
@@ -34,7 +36,7 @@ DEFAULT_MIX = Mix()
 
 
 class Workload:
-    """All clients at work, until so many operations were begun."""
+    """All clients at work, until so many operations were begun, or as a script has it."""
 
     def __init__(
         self,
@@ -42,8 +44,12 @@ class Workload:
         histories: list[KeyHistory],
         operations: int,
         mix: Mix,
+        script: tuple[PlannedOperation, ...] | None = None,
     ) -> None:
         self._sessions = [_Session(self, client, mix) for client in clients]
+        self._script = script
+        self.planned: list[PlannedOperation] = []
+        """What was begun, written down."""
         self.histories = histories
         self.weights = [1.0 / (rank + 2) for rank in range(len(histories))]
         """Some keys are hotter than others."""
@@ -54,12 +60,13 @@ class Workload:
     @property
     def done(self) -> bool:
         """Whether every client has finished."""
-        return not self._working and self.begun >= self.operations
+        return not self._working and (self._script is not None or self.begun >= self.operations)
 
     def begin(self) -> None:
         """All clients start."""
         self._working = len(self._sessions)
         for session in self._sessions:
+            session.follow(self._script)
             session.next()
 
     def leave(self) -> None:
@@ -72,24 +79,47 @@ class _Session:
 
     def __init__(self, workload: Workload, client: Client, mix: Mix) -> None:
         self._workload, self._client = workload, client
-        self._rng: Random = client.rng
         self._kept: dict[str, list[Context]] = {}
-        self._payloads = 0
+        self._script: deque[PlannedOperation] | None = None
+        self._thinking = client.world.rng(f"{client.name} thinks")
+        self._number = 0
+        """Of the operation under way."""
         self._kinds: list[Callable[[KeyHistory], None]] = [
             getattr(self, f"_{name}") for name in Mix._fields
         ]
         self._mix = mix
 
+    def follow(self, script: tuple[PlannedOperation, ...] | None) -> None:
+        """Do this client's part of a script; without one, whatever comes to mind."""
+        number = self._client.number
+        mine = [planned for planned in script or () if planned.client == number]
+        self._script = None if script is None else deque(mine)
+
     def next(self) -> None:
-        """Begin the next operation after a moment's thought."""
+        """Begin the next operation after a moment's thought, or at its time."""
+        world = self._client.world
+        if self._script is not None:
+            if not self._script:
+                self._workload.leave()
+                return
+            planned = self._script.popleft()
+            world.at(max(0.0, planned.at_ms - world.now), self._begin, planned.number)
+            return
         if self._workload.begun >= self._workload.operations:
             self._workload.leave()
             return
-        self._client.world.at(self._rng.expovariate(1 / THINK_MS), self._begin)
+        world.at(self._thinking.expovariate(1 / THINK_MS), self._begin, self._number + 1)
 
-    def _begin(self) -> None:
-        workload = self._workload
+    @property
+    def _rng(self) -> Random:
+        return self._client.rng
+
+    def _begin(self, number: int) -> None:
+        workload, client = self._workload, self._client
         workload.begun += 1
+        self._number = number
+        client.rng = client.world.rng(f"{client.name} operation {number}")
+        workload.planned.append(PlannedOperation(client.number, number, client.world.now))
         (history,) = self._rng.choices(workload.histories, workload.weights)
         (kind,) = self._rng.choices(self._kinds, self._mix)
         kind(history)
@@ -148,6 +178,5 @@ class _Session:
         return then
 
     def _payload(self) -> bytes:
-        self._payloads += 1
-        payload = f"{self._client.name}-{self._payloads}".encode()
+        payload = f"{self._client.name}-{self._number}".encode()
         return payload.ljust(self._rng.choice((0, 0, 0, 100, 600)), b".")

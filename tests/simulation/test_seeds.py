@@ -1,7 +1,7 @@
 """P1, P3, P4, P5 and P8 in 150 simulated clusters under overlapping faults.
 
-Each seed has at least 2,000 client operations on 20 hot keys. `make sim SEEDS=5000` runs more,
-`make sim SEED=n` repeats one and prints everything that happened in it.
+Each seed draws its own shape (`dynamo.testing.swarm`) and has at least 2,000 client operations.
+`make sim SEEDS=5000` runs more, `make sim SEED=n` repeats one.
 """
 
 from collections.abc import Callable

@@ -15,7 +15,7 @@ class Run:
         for machine in self.cluster.machines.values():
             machine.start()
         self.settle()
-        self.faults = NetworkFaults(self.cluster, self.world.rng("faults"))
+        self.faults = NetworkFaults(self.cluster)
         self.names = sorted(self.cluster.machines)
 
     def settle(self) -> None:

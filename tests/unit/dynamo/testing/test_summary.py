@@ -20,7 +20,8 @@ def test_what_is_broken_is_said_last_and_can_be_repeated() -> None:
     summary = Summary()
     summary.add(result(0))
     summary.add(result(1, "P1: lost"))
-    *_, failed, repeat, verdict = summary.lines()
+    *_, failed, repeat, shorten, verdict = summary.lines()
     assert failed == "FAILED seed 1: P1: lost"
     assert repeat.endswith("--seed 1 --trace")
+    assert shorten.endswith("--seed 1 --shrink")
     assert verdict == "In 2 simulated clusters with 6 faults promises were broken in 1 of them."
