@@ -4,6 +4,7 @@ from dynamo.bound import Bound
 
 _CART_TEST = "unit/dynamo_shop/test_shop_cart.py"
 _CATALOG_TEST = "unit/dynamo_shop/test_shop_catalog.py"
+_JOINED_TEST = "unit/dynamo_shop/test_shop_joined.py"
 _SERVER_TEST = "unit/dynamo_shop/test_shop_server.py"
 
 SHOP: tuple[Bound, ...] = (
@@ -43,6 +44,13 @@ SHOP: tuple[Bound, ...] = (
         f"{_CATALOG_TEST}::test_a_batch_has_so_many_products",
     ),
     Bound(
+        "changes of one cart or session in one write",
+        ("dynamo_shop.joined:CHANGES_PER_TURN_MAX",),
+        "the others wait for the next write, as long as their calls have time",
+        "",
+        f"{_JOINED_TEST}::test_a_turn_takes_so_many_changes",
+    ),
+    Bound(
         "calls of the shop",
         (
             *("dynamo_shop.calls:CALLS_MAX", "dynamo_shop.server:OTHER_CALLS_MAX"),
@@ -66,7 +74,7 @@ SHOP_OTHER_LIMITS: dict[str, str] = {
     "dynamo_shop.cart:QUANTITY_MAX": "a number's range",
     "dynamo_shop.catalog:NANOS_MAX": "a number's range",
     "dynamo_shop.catalog:UNITS_MAX": "a number's range",
-    "dynamo_shop.failures:MESSAGE_CHARS_MAX": "one text, cut",
+    "dynamo_shop.failures:MESSAGE_BYTES_MAX": "one text, cut",
     "dynamo_shop.failures:OPERATION_CHARS_MAX": "one text, left out",
     "dynamo_shop.ids:ID_CHARS_MAX": "one argument, refused",
 }

@@ -5,12 +5,12 @@ Carts, sessions and a catalog, kept in a dynamo-kv cluster.
 
 All methods: without a deadline of its own a call gets one second; a deadline above one minute
 counts as one minute. What a request may not say is INVALID_ARGUMENT, a bound that is reached
-RESOURCE_EXHAUSTED, a store that cannot serve UNAVAILABLE or DEADLINE_EXCEEDED. Failures of the
-store carry a dynamo.v1.FailureInfo in their google.rpc.Status details, whose `outcome` says what
-became of a write. Where it is unknown, or the connection broke, repeat the call: a change of a
-cart with the same request id has its effect once however often it is made, and so have Touch,
-Revoke and DeleteProduct. A repeated Create makes another session, and the first, whose id nobody
-has, expires. A repeated PutProduct wins over what others wrote in between.
+RESOURCE_EXHAUSTED, a store that cannot serve UNAVAILABLE or DEADLINE_EXCEEDED. The details of
+every status have a google.rpc.ErrorInfo, whose metadata `outcome` says of a change whether it was
+not applied or nobody knows. Where it is unknown, or the connection broke, repeat the call: a
+change of a cart with the same request id has its effect once however often it is made, and so
+have Touch and Revoke. A repeated Create makes another session, and the first, whose id nobody
+has, expires. A repeated PutProduct or DeleteProduct wins over what others wrote in between.
 
 Ids of carts, products, users and requests have 1 to 64 of: letters, digits and . _ : @ + -
 """

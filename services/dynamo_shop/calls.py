@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeVar
 from grpc.aio import ServicerContext
 
 from dynamo_client import DynamoError
-from dynamo_shop.errors import Full, ShopError, Stopping, TooLate
+from dynamo_shop.errors import Busy, ShopError, Stopping, TooLate
 from dynamo_shop.failures import status_of
 
 TIMEOUT_MS_DEFAULT = 1000
@@ -64,11 +64,11 @@ class Calls:
             await context.abort_with_status(status_of(error, writes))
 
     def _entered(self, context: Context[AnyRequest, AnyResponse]) -> float:
-        """Count the call in until its last byte is sent; raises Stopping, Full, TooLate."""
+        """Count the call in until its last byte is sent; raises Stopping, Busy, TooLate."""
         if self._stopping:
             raise Stopping("the service is stopping; ask another")
         if self._open >= self._calls_max:
-            raise Full(f"{self._calls_max} calls are underway; try again later")
+            raise Busy(f"{self._calls_max} calls are underway; try again later")
         self._open += 1
         self._idle.clear()
         context.add_done_callback(self._left)  # type: ignore[arg-type]  # stubs want a class

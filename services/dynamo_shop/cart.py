@@ -83,6 +83,10 @@ class Cart(NamedTuple):
         removed = {**self.removed, **dict.fromkeys(ids, now_ms)}
         return Cart({id: mark for id, mark in self.marks.items() if id not in removed}, removed)
 
+    def marked(self, id: str, mark: Mark) -> "Cart":
+        """The cart with one mark more."""
+        return self._replace(marks={**self.marks, id: mark})
+
     def of(self, product_id: str) -> list[str]:
         """The requests that count in a product's line."""
         return [id for id, mark in self.marks.items() if mark.product_id == product_id]
@@ -117,7 +121,8 @@ def added(cart: Cart, product_id: str, quantity: int, request_id: str, now_ms: i
     mark = Mark(product_id, quantity, False, now_ms)
     if _is_done(cart, request_id, mark):
         return cart
-    return _checked(_remembering(cart, now_ms), request_id, mark)
+    seen = _remembering(cart, now_ms)
+    return _fitting(seen, seen.marked(request_id, mark))
 
 
 def quantity_set(cart: Cart, product_id: str, quantity: int, request_id: str, now_ms: int) -> Cart:
@@ -126,7 +131,8 @@ def quantity_set(cart: Cart, product_id: str, quantity: int, request_id: str, no
     if _is_done(cart, request_id, mark):
         return cart
     seen = _remembering(cart, now_ms)
-    return _checked(seen.without(seen.of(product_id), now_ms), request_id, mark)
+    rest = seen.without(seen.of(product_id), now_ms)
+    return _fitting(seen, rest.marked(request_id, mark))
 
 
 def line_removed(cart: Cart, product_id: str, request_id: str, now_ms: int) -> Cart:
@@ -134,16 +140,20 @@ def line_removed(cart: Cart, product_id: str, request_id: str, now_ms: int) -> C
     if _is_done(cart, request_id, None):
         return cart
     seen = _remembering(cart, now_ms)
-    return _fitting(seen.without([*seen.of(product_id), request_id], now_ms))
+    return _fitting(seen, seen.without([*seen.of(product_id), request_id], now_ms))
 
 
 def _is_done(cart: Cart, request_id: str, wanted: Mark | None) -> bool:
-    """Whether the cart has this change. Raises Refused if its id stands for another."""
+    """Whether the cart has this change. Raises Refused if it cannot be, or its id means another."""
+    if wanted is not None and not 1 <= wanted.quantity <= QUANTITY_MAX:
+        told = f"quantity {wanted.quantity} is not within 1 to {QUANTITY_MAX:,}"
+        raise Refused("quantity", told)
     if request_id in cart.removed:
         return True
     known = cart.marks.get(request_id)
     if known is not None and (wanted is None or not known.says(wanted)):
-        raise Refused(f"request id {request_id!r} stands for another change of this cart")
+        told = f"request id {request_id!r} stands for another change of this cart"
+        raise Refused("request_id", told)
     return known is not None
 
 
@@ -154,25 +164,22 @@ def _remembering(cart: Cart, now_ms: int) -> Cart:
     return cart._replace(removed=removed)
 
 
-def _checked(cart: Cart, request_id: str, mark: Mark) -> Cart:
-    """The cart with one mark more, if it may be."""
-    if not 1 <= mark.quantity <= QUANTITY_MAX:
-        raise Refused(f"quantity {mark.quantity} is not within 1 to {QUANTITY_MAX:,}")
-    if len(cart.marks) >= MARKS_MAX:
+def _fitting(before: Cart, after: Cart) -> Cart:
+    """The changed cart, unless it is over a bound, and further than it was. Raises Full.
+
+    Merging never refuses, so a cart may be over a bound; it must be possible to change that.
+    """
+    if len(after.marks) > max(MARKS_MAX, len(before.marks)):
         raise Full(f"the cart has {MARKS_MAX:,} additions; set the quantity of a line to join its")
-    changed = cart._replace(marks={**cart.marks, request_id: mark})
-    by_product = dict(lines(changed))
-    if by_product[mark.product_id] > QUANTITY_MAX:
-        raise Full(f"there would be more than {QUANTITY_MAX:,} of {mark.product_id!r} in the cart")
-    if len(by_product) > LINES_MAX:
-        raise Full(f"the cart has {LINES_MAX} products")
-    return _fitting(changed)
-
-
-def _fitting(cart: Cart) -> Cart:
-    if len(cart.removed) > REMEMBERED_MAX:
+    if len(after.removed) > max(REMEMBERED_MAX, len(before.removed)):
         raise Full(f"the cart was changed more than {REMEMBERED_MAX:,} times within 24 hours")
-    return cart
+    had, has = dict(lines(before)), dict(lines(after))
+    if len(has) > max(LINES_MAX, len(had)):
+        raise Full(f"the cart has {LINES_MAX} products")
+    for product_id, quantity in has.items():
+        if quantity > max(QUANTITY_MAX, had.get(product_id, 0)):
+            raise Full(f"there would be more than {QUANTITY_MAX:,} of {product_id!r} in the cart")
+    return after
 
 
 def as_value(cart: Cart) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""The methods of `shop.v1.CartService`: parse, read or update the table, render. No rule is here.
+"""The methods of `shop.v1.CartService`: parse, read or change the item, render. No rule is here.
 
-request -> change: Cart -> Cart -> table.update(merged siblings -> changed cart) -> lines
+request -> change: Cart -> Cart -> the item's next write (joined.py) -> lines
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TypeAlias
 
 from dynamo_client import Table
 from dynamo_protos import shop_pb2, shop_pb2_grpc
@@ -21,16 +21,19 @@ from dynamo_shop.cart import (
     quantity_set,
 )
 from dynamo_shop.ids import check_id
+from dynamo_shop.joined import Joined
 
-Change = Callable[[Cart, int], Cart]
-"""(the cart as seen, now) -> the cart wanted."""
+Request: TypeAlias = (
+    shop_pb2.AddItemRequest | shop_pb2.SetQuantityRequest | shop_pb2.RemoveItemRequest
+)
 
 
 class CartService(shop_pb2_grpc.CartServiceServicer):
     """The servicer."""
 
     def __init__(self, calls: Calls, table: Table, wall_ms: WallClock) -> None:
-        self._calls, self._table, self._wall_ms = calls, table, wall_ms
+        self._calls, self._wall_ms = calls, wall_ms
+        self._carts = Joined(table, lambda values: merged(map(from_value, values)), as_value)
 
     async def GetCart(
         self,
@@ -47,11 +50,8 @@ class CartService(shop_pb2_grpc.CartServiceServicer):
         context: Context[shop_pb2.AddItemRequest, shop_pb2.Cart],
     ) -> shop_pb2.Cart:
         """More of a product."""
-
-        def change(cart: Cart, now_ms: int) -> Cart:
-            return added(cart, request.product_id, request.quantity, request.request_id, now_ms)
-
-        act = partial(self._changed, request, change)
+        wanted = (request.product_id, request.quantity, request.request_id, self._wall_ms())
+        act = partial(self._changed, request, lambda cart: added(cart, *wanted))
         return _rendered(request.cart_id, await self._calls.answer(context, act, writes=True))
 
     async def SetQuantity(
@@ -60,12 +60,8 @@ class CartService(shop_pb2_grpc.CartServiceServicer):
         context: Context[shop_pb2.SetQuantityRequest, shop_pb2.Cart],
     ) -> shop_pb2.Cart:
         """So many of a product."""
-
-        def change(cart: Cart, now_ms: int) -> Cart:
-            wanted = (request.product_id, request.quantity, request.request_id)
-            return quantity_set(cart, *wanted, now_ms)
-
-        act = partial(self._changed, request, change)
+        wanted = (request.product_id, request.quantity, request.request_id, self._wall_ms())
+        act = partial(self._changed, request, lambda cart: quantity_set(cart, *wanted))
         return _rendered(request.cart_id, await self._calls.answer(context, act, writes=True))
 
     async def RemoveItem(
@@ -74,34 +70,21 @@ class CartService(shop_pb2_grpc.CartServiceServicer):
         context: Context[shop_pb2.RemoveItemRequest, shop_pb2.Cart],
     ) -> shop_pb2.Cart:
         """No more of a product."""
-
-        def change(cart: Cart, now_ms: int) -> Cart:
-            return line_removed(cart, request.product_id, request.request_id, now_ms)
-
-        act = partial(self._changed, request, change)
+        unwanted = (request.product_id, request.request_id, self._wall_ms())
+        act = partial(self._changed, request, lambda cart: line_removed(cart, *unwanted))
         return _rendered(request.cart_id, await self._calls.answer(context, act, writes=True))
 
     async def _read(self, cart_id: str, timeout_ms: float) -> Cart:
         check_id("cart_id", cart_id)
-        item = await self._table.get(cart_id, timeout_ms=timeout_ms)
-        return merged(map(from_value, item.values))
+        return await self._carts.read(cart_id, timeout_ms)
 
     async def _changed(
-        self,
-        request: shop_pb2.AddItemRequest | shop_pb2.SetQuantityRequest | shop_pb2.RemoveItemRequest,
-        change: Change,
-        timeout_ms: float,
+        self, request: Request, change: Callable[[Cart], Cart], timeout_ms: float
     ) -> Cart:
         check_id("cart_id", request.cart_id)
         check_id("product_id", request.product_id)
         check_id("request_id", request.request_id)
-        now_ms = self._wall_ms()
-
-        def one(values: list[Any]) -> dict[str, Any]:
-            return as_value(change(merged(map(from_value, values)), now_ms))
-
-        item = await self._table.update(request.cart_id, one, timeout_ms=timeout_ms)
-        return from_value(item.value)
+        return await self._carts.changed(request.cart_id, change, timeout_ms)
 
 
 def _rendered(cart_id: str, cart: Cart) -> shop_pb2.Cart:

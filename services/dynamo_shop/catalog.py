@@ -50,16 +50,25 @@ REMOVED = [_FORMAT]
 
 def check(product: Product) -> None:
     """Raise Refused or Full if this cannot be a product."""
-    check_id("product_id", product.product_id)
+    check_id("product.product_id", product.product_id)
     if not product.name:
-        raise Refused("a product has a name")
+        raise Refused("product.name", "a product has a name")
     price = product.price
     if not _CURRENCY.fullmatch(price.currency_code):
-        raise Refused(f"currency_code {price.currency_code[:16]!r} is not three capital letters")
+        raise Refused(
+            "product.price.currency_code",
+            f"{price.currency_code[:16]!r} is no currency code: three capital letters",
+        )
     if not 0 <= price.units <= UNITS_MAX:
-        raise Refused(f"units {price.units} of the price are not within 0 to {UNITS_MAX:,}")
+        raise Refused(
+            "product.price.units",
+            f"units {price.units} of the price are not within 0 to {UNITS_MAX:,}",
+        )
     if not 0 <= price.nanos <= NANOS_MAX:
-        raise Refused(f"nanos {price.nanos} of the price are not within 0 to {NANOS_MAX:,}")
+        raise Refused(
+            "product.price.nanos",
+            f"nanos {price.nanos} of the price are not within 0 to {NANOS_MAX:,}",
+        )
     if len(product.categories) > CATEGORIES_MAX:
         raise Full(f"{len(product.categories)} categories are more than {CATEGORIES_MAX}")
     size = len(MSGPACK.encode(as_value(product)))
@@ -70,7 +79,7 @@ def check(product: Product) -> None:
 def check_batch(product_ids: Sequence[str]) -> None:
     """Raise Refused or Full unless these may be read at once."""
     if not product_ids:
-        raise Refused("product_ids is empty")
+        raise Refused("product_ids", "product_ids is empty")
     if len(product_ids) > BATCH_MAX:
         raise Full(f"{len(product_ids)} products are more than {BATCH_MAX} at once")
     for product_id in product_ids:

@@ -11,7 +11,7 @@ _ID = re.compile(rf"[A-Za-z0-9._:@+-]{{1,{ID_CHARS_MAX}}}")
 
 
 def check_id(what: str, id: str) -> None:
-    """Raise Refused unless `id` is one; `what` names it in the sentence."""
+    """Raise Refused unless `id` is one; `what` names the field that has it."""
     if not _ID.fullmatch(id):
         allowed = f"1 to {ID_CHARS_MAX} letters, digits and . _ : @ + -"
-        raise Refused(f"{what} {id[:ID_CHARS_MAX]!r} is no id: {allowed}")
+        raise Refused(what, f"{what} {id[:ID_CHARS_MAX]!r} is no id: {allowed}")

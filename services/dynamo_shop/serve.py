@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import structlog
 
-from dynamo_client import Table, Unavailable, connect
+from dynamo_client import DynamoError, Table, connect
 from dynamo_shop.server import ShopServer, start_server
 from dynamo_shop.tables import open_tables
 
@@ -78,7 +78,7 @@ async def _answers(table: Table) -> bool:
     """Whether the store has a quorum for a read."""
     try:
         await table.get(PROBE_KEY, timeout_ms=PROBE_TIMEOUT_MS)
-    except Unavailable:
+    except DynamoError:
         return False
     return True
 

@@ -20,6 +20,7 @@ from dynamo_shop.calls import CALLS_MAX, Calls
 from dynamo_shop.cart_service import CartService
 from dynamo_shop.catalog_service import CatalogService
 from dynamo_shop.errors import CannotServe
+from dynamo_shop.parsing import Parsing
 from dynamo_shop.session_service import SessionService
 from dynamo_shop.tables import Tables
 
@@ -83,7 +84,9 @@ async def start_server(
 ) -> ShopServer:
     """Listen and answer; healthy only after `set_serving(True)`. Raises CannotServe."""
     server = grpc.aio.server(
-        options=_ARGUMENTS, maximum_concurrent_rpcs=calls_max + OTHER_CALLS_MAX
+        interceptors=[Parsing()],
+        options=_ARGUMENTS,
+        maximum_concurrent_rpcs=calls_max + OTHER_CALLS_MAX,
     )
     calls, watch = Calls(calls_max), health.aio.HealthServicer()
     carts = CartService(calls, tables.cart, _wall_ms)

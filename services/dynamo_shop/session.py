@@ -72,7 +72,7 @@ def created(user_id: str, ttl_ms: int, now_ms: int) -> Session:
     """A new session; `ttl_ms` 0: the default. Raises Refused."""
     ttl_ms = ttl_ms or TTL_MS_DEFAULT
     if not TTL_MS_MIN <= ttl_ms <= TTL_MS_MAX:
-        raise Refused(f"ttl_ms {ttl_ms} is not within {TTL_MS_MIN:,} to {TTL_MS_MAX:,}")
+        raise Refused("ttl_ms", f"ttl_ms {ttl_ms} is not within {TTL_MS_MIN:,} to {TTL_MS_MAX:,}")
     return Session(user_id, now_ms, ttl_ms, now_ms + ttl_ms)
 
 
@@ -92,7 +92,9 @@ def revoked(session: Session) -> Session:
 def store_key(session_id: str) -> bytes:
     """Under which key a session is kept. Raises Refused, without a word of the id."""
     if not _ID.fullmatch(session_id):
-        raise Refused(f"a session id has {2 * ID_BYTES} hexadecimal digits in lower case")
+        raise Refused(
+            "session_id", f"a session id has {2 * ID_BYTES} hexadecimal digits in lower case"
+        )
     return hashlib.sha256(session_id.encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""The methods of `shop.v1.SessionService`: parse, read or update the table, render. No rule here.
+"""The methods of `shop.v1.SessionService`: parse, read or change the item, render. No rule is here.
 
 A session's id leaves this file only in answers to whoever has it or has just made it.
 """
@@ -6,12 +6,12 @@ A session's id leaves this file only in answers to whoever has it or has just ma
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from dynamo_client import Table
 from dynamo_protos import shop_pb2, shop_pb2_grpc
 from dynamo_shop.calls import Calls, Context, WallClock
 from dynamo_shop.ids import check_id
+from dynamo_shop.joined import Joined
 from dynamo_shop.session import (
     ID_BYTES,
     Session,
@@ -37,6 +37,7 @@ class SessionService(shop_pb2_grpc.SessionServiceServicer):
 
     def __init__(self, calls: Calls, table: Table, wall_ms: WallClock) -> None:
         self._calls, self._table, self._wall_ms = calls, table, wall_ms
+        self._sessions = Joined(table, lambda values: merged(map(from_value, values)), as_value)
 
     async def Create(
         self,
@@ -90,17 +91,12 @@ class SessionService(shop_pb2_grpc.SessionServiceServicer):
         return session
 
     async def _read(self, session_id: str, timeout_ms: float) -> Session:
-        item = await self._table.get(store_key(session_id), timeout_ms=timeout_ms)
-        return merged(map(from_value, item.values))
+        return await self._sessions.read(store_key(session_id), timeout_ms)
 
     async def _changed(
         self, session_id: str, change: Callable[[Session], Session], timeout_ms: float
     ) -> Session:
-        def one(values: list[Any]) -> list[Any]:
-            return as_value(change(merged(map(from_value, values))))
-
-        item = await self._table.update(store_key(session_id), one, timeout_ms=timeout_ms)
-        return from_value(item.value)
+        return await self._sessions.changed(store_key(session_id), change, timeout_ms)
 
     def _rendered(self, session_id: str, session: Session) -> shop_pb2.Session:
         return shop_pb2.Session(

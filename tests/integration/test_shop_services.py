@@ -1,7 +1,6 @@
-"""The shop on a real cluster, with two processes of its services, a node killed in the middle.
+"""The shop on a real cluster, with two processes of its services, nodes killed and frozen.
 
-Two clients, each at a service of its own, add to one cart at the same time; whatever fails is
-repeated with the same request id. In the end every addition counts once.
+Whatever fails is repeated with the same request id, perhaps at the other process.
 """
 
 import asyncio
@@ -16,7 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from cluster_process import ClusterProcess, Program, until
+from cluster_process import DEADLINE_S, ClusterProcess, Program, pause, until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dynamo_protos import shop_pb2, shop_pb2_grpc
@@ -24,7 +23,7 @@ from dynamo_protos import shop_pb2, shop_pb2_grpc
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SHOP_COMMAND = (sys.executable, "-P", "-m", "dynamo_shop")
-ADDITIONS = 60
+CLIENTS, ADDITIONS, PRODUCTS = 50, 8, 4
 ATTEMPTS = 200
 WORTH_REPEATING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -61,9 +60,11 @@ async def shop_process(cluster: ClusterProcess, ready: Path) -> AsyncIterator[Sh
 
 
 @asynccontextmanager
-async def two_shops(tmp_path: Path) -> AsyncIterator[tuple[ClusterProcess, list[ShopProcess]]]:
+async def two_shops(
+    tmp_path: Path, nodes: int = 3
+) -> AsyncIterator[tuple[ClusterProcess, list[ShopProcess]]]:
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(ClusterProcess(tmp_path / "data"))
+        cluster = await stack.enter_async_context(ClusterProcess(tmp_path / "data", nodes))
         shops = [
             await stack.enter_async_context(shop_process(cluster, tmp_path / f"ready{i}"))
             for i in range(2)
@@ -84,7 +85,15 @@ async def patiently(method: Any, request: Any) -> Any:
         except grpc.aio.AioRpcError as error:
             if error.code() not in WORTH_REPEATING:
                 raise
+            await pause()
     raise AssertionError(f"no answer in {ATTEMPTS} attempts")
+
+
+async def until_health(shop: ShopProcess, status: int) -> None:
+    """Wait until the health service says so; it looks at the store once a second."""
+    async with asyncio.timeout(DEADLINE_S):
+        while (await shop.health.Check(health_pb2.HealthCheckRequest())).status != status:
+            await pause()
 
 
 def addition(product_id: str, request_id: str) -> shop_pb2.AddItemRequest:
@@ -94,24 +103,48 @@ def addition(product_id: str, request_id: str) -> shop_pb2.AddItemRequest:
 
 
 async def test_nothing_added_is_lost_or_doubled_when_a_node_dies(tmp_path: Path) -> None:
-    async with two_shops(tmp_path) as (cluster, shops):
+    async with two_shops(tmp_path, nodes=5) as (cluster, shops):
         killed: list[int] = []
+        made = 0
 
-        async def add_many(which: int) -> None:
+        async def add_many(client: int) -> None:
+            nonlocal made
             for i in range(ADDITIONS):
-                if which == 0 and i == ADDITIONS // 3:
+                request = addition(f"p{i % PRODUCTS}", f"{client}-{i}")
+                await patiently(shops[client % 2].carts.AddItem, request)
+                if i % 3 == 0:  # a caller that had no answer repeats, perhaps elsewhere
+                    await patiently(shops[1 - client % 2].carts.AddItem, request)
+                made += 1
+                if made == CLIENTS * ADDITIONS // 3:
                     killed.extend(cluster.kill("n2"))
-                request = addition(f"p{i % 4}", f"{which}-{i}")
-                await patiently(shops[which].carts.AddItem, request)
-                if i % 5 == 0:  # a caller that had no answer repeats, perhaps elsewhere
-                    await patiently(shops[1 - which].carts.AddItem, request)
 
-        await asyncio.gather(add_many(0), add_many(1))
-        whole = [(f"p{i}", 2 * ADDITIONS // 4) for i in range(4)]
+        await asyncio.gather(*(add_many(client) for client in range(CLIENTS)))
+        assert killed
+        whole = [(f"p{i}", CLIENTS * ADDITIONS // PRODUCTS) for i in range(PRODUCTS)]
         for shop in shops:
             cart = await patiently(shop.carts.GetCart, shop_pb2.GetCartRequest(cart_id="alice"))
             assert [(line.product_id, line.quantity) for line in cart.lines] == whole
         await cluster.until_serving(not_by=killed)
+
+
+async def test_a_store_that_stands_still_is_told_in_time(tmp_path: Path) -> None:
+    async with two_shops(tmp_path) as (cluster, (shop, other)):
+        await patiently(shop.carts.AddItem, addition("mug", "r1"))
+        await cluster.freeze("n2", "n3")
+        for method, request in (
+            (shop.carts.AddItem, addition("mug", "r2")),
+            (shop.carts.GetCart, shop_pb2.GetCartRequest(cart_id="alice")),
+            (other.sessions.Create, shop_pb2.CreateSessionRequest(user_id="alice")),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await method(request, timeout=1)
+            assert caught.value.code() in WORTH_REPEATING
+            assert "grpc-status-details-bin" in dict(caught.value.trailing_metadata() or ())
+        await until_health(shop, health_pb2.HealthCheckResponse.NOT_SERVING)
+        cluster.thaw("n2", "n3")
+        cart = await patiently(other.carts.AddItem, addition("mug", "r2"))
+        assert [(line.product_id, line.quantity) for line in cart.lines] == [("mug", 2)]
+        await until_health(shop, health_pb2.HealthCheckResponse.SERVING)
 
 
 async def test_sessions_stay_revoked_and_the_last_product_wins(tmp_path: Path) -> None:
@@ -121,12 +154,12 @@ async def test_sessions_stay_revoked_and_the_last_product_wins(tmp_path: Path) -
         id = made.session_id
         touch, revoke = shop_pb2.TouchSessionRequest, shop_pb2.RevokeSessionRequest
         outcomes = await asyncio.gather(
-            *(one.sessions.Touch(touch(session_id=id), timeout=5) for _ in range(5)),
+            *(shop.sessions.Touch(touch(session_id=id), timeout=5) for shop in [one, other] * 5),
             other.sessions.Revoke(revoke(session_id=id), timeout=5),
-            *(one.sessions.Touch(touch(session_id=id), timeout=5) for _ in range(5)),
+            *(shop.sessions.Touch(touch(session_id=id), timeout=5) for shop in [one, other] * 5),
             return_exceptions=True,
         )
-        assert outcomes[5].state == shop_pb2.SESSION_STATE_REVOKED  # type: ignore[union-attr]
+        assert outcomes[10].state == shop_pb2.SESSION_STATE_REVOKED  # type: ignore[union-attr]
         killed = cluster.kill("n1")
         for shop in (one, other):
             seen = await patiently(shop.sessions.Get, shop_pb2.GetSessionRequest(session_id=id))

@@ -122,6 +122,22 @@ def test_a_cart_remembers_so_many_changes() -> None:
     assert later.removed == {"r": NOW_MS + REMEMBER_MS + 1}
 
 
+def test_a_cart_that_merging_filled_beyond_its_bounds_can_be_changed_back() -> None:
+    over = {f"r{i}": mark(f"p{i % (LINES_MAX + 9)}") for i in range(MARKS_MAX + 50)}
+    cart = Cart({**over, "s": mark("p0", QUANTITY_MAX)}, {f"o{i}": NOW_MS for i in range(9)})
+    with pytest.raises(Full, match="additions"):
+        added(cart, "p1", 1, "r", NOW_MS)
+    fewer = quantity_set(cart, "p0", 1, "r", NOW_MS)
+    assert len(fewer.marks) < len(cart.marks)
+    assert dict(lines(fewer))["p0"] == 1
+    assert "p0" not in dict(lines(line_removed(fewer, "p0", "t", NOW_MS)))
+
+
+def test_an_addition_is_not_refused_for_what_is_over() -> None:
+    cart = Cart({}, {f"r{i}": NOW_MS for i in range(REMEMBERED_MAX + 5)})
+    assert lines(added(cart, "apple", 1, "r", NOW_MS)) == [("apple", 1)]
+
+
 def test_what_is_remembered_is_so_for_a_day() -> None:
     cart = line_removed(added(EMPTY, "apple", 2, "r1", NOW_MS), "apple", "r2", NOW_MS)
     cart = added(cart, "pear", 1, "r3", NOW_MS + REMEMBER_MS)
