@@ -146,6 +146,13 @@ OPERATIONS: tuple[Bound, ...] = (
         "unit/dynamo/repair/test_lives.py::test_only_so_many_lost_disks_are_remembered",
     ),
     Bound(
+        "questions asked for peers that do not hear another",
+        ("dynamo.membership.detector:ERRANDS_MAX",),
+        "the oldest is given up; who asked asks again",
+        "",
+        "unit/dynamo/membership/test_detector.py::test_errands_are_bounded",
+    ),
+    Bound(
         "claims in one message of gossip",
         ("dynamo.membership.gossip:NEWS_BYTES_MAX",),
         "the others go with the next one",

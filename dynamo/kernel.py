@@ -38,6 +38,8 @@ from dynamo.coordination.repairs import Repairs
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, CorruptData, Failure, ProtocolViolation
 from dynamo.keys import item_key_bytes_max, partition_of_key, table_of_key
+from dynamo.membership.lookout import Lookout
+from dynamo.membership.watch import Signs
 from dynamo.messages import (
     CLUSTER_IS,
     STATUS_IS,
@@ -131,7 +133,11 @@ class Kernel:
         self._exchange = Exchange(
             self._me, ring, timing, trees, self._ready, absorb, next_id, meters
         )
-        self._background = Background([self._rebuild, self._exchange])
+        members = [member.node for member in ring.members]
+        signs = Signs(peers.words, peers.silent, peers.held)
+        start = identity.epoch, identity.first_request()
+        self._lookout = Lookout(self._me, members, ring.epoch, *start, signs, timing, meters)
+        self._background = Background([self._rebuild, self._exchange, self._lookout])
         self._effects: list[Effect] = []
         self._handlers = self._table_of_handlers()
         self._client_handlers = {
@@ -178,8 +184,9 @@ class Kernel:
         self._trees.validate()
 
     def drain(self) -> None:
-        """Begin no client operation any more; those in flight go on."""
+        """Begin no client operation any more, and say so to the peers; those in flight go on."""
         self._scope.gate.shut()
+        self._lookout.leave()
 
     def in_flight(self) -> int:
         """Client operations not yet answered (for draining)."""

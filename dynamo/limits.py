@@ -157,6 +157,21 @@ class Timing:
     idle_timeout_ms: int = 2000
     """A peer that has said nothing for this long has failed; at least 2 x `ping_interval_ms`.
     Raising it: a stopped peer costs hedges longer; lowering it: pauses look like deaths."""
+    probe_interval_ms: int = 250
+    """A peer not heard of for this long is asked whether it is there; gossip goes out as often. A
+    stopped peer is suspect after about 1.2 x this + its patience. Raising it: suspected later;
+    lowering it: more messages between idle nodes (2 per interval and pair, 2 per node)."""
+    patience_ms_min: int = 250
+    patience_ms_max: int = 1000
+    """How long it may take to answer: mean + 6 x deviation of its earlier answers, kept between
+    these two. Raising: suspected later; lowering: a pause of a busy node looks like its end."""
+    suspicion_ms: int = 5000
+    """A peer that nobody reached is dead after 2 x its patience + this. Raising it: it is called
+    dead later; lowering it: it has less time to deny it. Nothing is moved for either."""
+    hold_ms_max: int = 30_000
+    """Who comes and goes is asked last for probe_interval_ms x 2^(suspicions in the last minute),
+    at most this. Raising it: unsteady peers are avoided for longer; lowering it: they slow more
+    requests down."""
     client_idle_timeout_ms: int = 300_000
     """A client connection with no request for this long is closed. Raising it: half-open
     connections hold their slots longer; lowering it: idle clients reconnect more often."""
@@ -178,7 +193,7 @@ class Timing:
                 f"{path}.hedge_budget",
                 f"{self.hedge_budget!r} must be a share of all reads, from 0 to 1",
             )
-        for name in ("hedge_delay_ms", "reconnect_delay_ms"):
+        for name in ("hedge_delay_ms", "reconnect_delay_ms", "patience_ms"):
             least, most = getattr(self, f"{name}_min"), getattr(self, f"{name}_max")
             if least > most:
                 raise ConfigError(f"{path}.{name}_min", f"{least} is above {name}_max={most}")
@@ -243,9 +258,23 @@ WAN = replace(
     handshake_timeout_ms=10_000,
     ping_interval_ms=2000,
     idle_timeout_ms=10_000,
+    probe_interval_ms=1000,
+    patience_ms_min=1000,
+    patience_ms_max=4000,
+    suspicion_ms=20_000,
 )
 LOCAL = replace(LAN, reconnect_delay_ms_min=20, reconnect_delay_ms_max=500)
-TEST = replace(LOCAL, repair_delay_ms=20, ping_interval_ms=100, idle_timeout_ms=1000)
+TEST = replace(
+    LOCAL,
+    repair_delay_ms=20,
+    ping_interval_ms=100,
+    idle_timeout_ms=1000,
+    probe_interval_ms=100,
+    patience_ms_min=100,
+    patience_ms_max=400,
+    suspicion_ms=1000,
+    hold_ms_max=2000,
+)
 
 PRESETS: dict[str, Timing] = {"lan": LAN, "wan": WAN, "local": LOCAL, "test": TEST}
 """`lan`: one data centre. `wan`: zones far apart. `local`: one machine. `test`: impatient."""

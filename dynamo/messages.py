@@ -11,6 +11,7 @@ meets a shape that it does not expect. Adding a field or a kind is a new protoco
     answers          PutDone, GetDone, OutcomeDone, Failed, ClusterIs, StatusIs,
                      ReplicaStored, ReplicaMerged, ReplicaRecord, ReplicaSame, ReplicaDigest,
                      ReplicaRefused, ReplicaPage
+    who is there     those of dynamo.messages_detection
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from dynamo.errors import Code, Failure, ProtocolViolation
 from dynamo.keys import ITEM_KEY_BYTES_MIN
-from dynamo.messages_detection import DetectionMessage
+from dynamo.messages_detection import DETECTION, DetectionMessage
 from dynamo.messages_exchange import EXCHANGE, ExchangeMessage
 from dynamo.types import ItemKey, NodeId, OperationId, PartitionId, Stamp, TableId
 
@@ -376,6 +377,7 @@ _KINDS: dict[int, _Kind] = {
     REPLICA_REFUSED: _kind(ReplicaRefused, int, str),
     REPLICA_PAGE: _kind(ReplicaPage, int, tuple, bool, bool, check=_holds_items),
     **{kind: _kind(make, *fields, check=check) for kind, make, fields, check in EXCHANGE},
+    **{kind: _kind(make, *fields, check=check) for kind, make, fields, check in DETECTION},
 }
 
 

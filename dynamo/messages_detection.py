@@ -3,7 +3,7 @@
     node -> node     Probe, ProbeFor, GossipPush
     answers          ProbeDone, ProbedFor, GossipPull
 
-Nodes do not send them yet: `dynamo.messages` does not parse them.
+`dynamo.messages` parses them like all others.
 """
 
 from collections.abc import Callable

@@ -83,6 +83,7 @@ class Meters:
         *("too_many_siblings", "overloaded", "corrupt_records"),
         *("rebuilt_partitions", "rebuilt_records"),
         *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes"),
+        *("suspicions", "refutations", "probes", "flaps"),
     )
 
     def __init__(self) -> None:
@@ -125,6 +126,14 @@ class Meters:
         """Records that a comparison brought here or pushed to the other side."""
         self.exchange_bytes = 0
         """What these records have together, and those that brought nothing new."""
+        self.suspicions = 0
+        """Times that a peer became suspect here."""
+        self.refutations = 0
+        """Times that this node denied what was said of it."""
+        self.probes = 0
+        """Questions to peers that were silent, and to others about them."""
+        self.flaps = 0
+        """Returns of peers that had come and gone too often to be believed at once."""
 
     def operations(self) -> Iterator[tuple[str, str, LatencyHistogram]]:
         """(operation, outcome, durations) in a fixed order."""

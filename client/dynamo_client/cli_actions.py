@@ -91,7 +91,7 @@ async def outcome(db: Database, operation_id: str) -> Answer:
 async def status(db: Database) -> Answer:
     """How each node is."""
     told = await db.status()
-    rows = [("node", "address", "state", "peers", "in flight", "to rebuild")]
+    rows = [("node", "address", "state", "peers", "to them", "in flight", "to rebuild")]
     for name, node in told["nodes"].items():
         peers = node.get("peers", {})
         up = sum(state == "up" for state in peers.values())
@@ -101,6 +101,7 @@ async def status(db: Database) -> Answer:
                 node["address"],
                 node["state"] + (f" ({node['reason']})" if "reason" in node else ""),
                 f"{up} of {len(peers)} up" if peers else "",
+                seen(name, told["nodes"]),
                 str(node.get("operations_in_flight", "")),
                 str(node.get("partitions_missing", "")),
             )
@@ -112,6 +113,24 @@ async def status(db: Database) -> Answer:
     ]
     head = f"cluster {told['cluster']}, ring epoch {told['ring_epoch']}"
     return Answer(DONE, told, [head, "", *columns(rows), "", *tables])
+
+
+def seen(name: str, nodes: dict[str, Any]) -> str:
+    """What a node is to the others, the worst first: `suspect to n2 for 12 s; alive to n3 …`.
+    One that is known to live by hearsay only is `silent`."""
+    views: dict[str, dict[str, float]] = {
+        state: {} for state in ("left", "dead", "suspect", "silent", "alive")
+    }
+    for other, report in nodes.items():
+        view = report.get("members", {}).get(name)
+        if view is not None:
+            silent = view["state"] == "alive" and not view["answers"]
+            views["silent" if silent else view["state"]][other] = view["for_s"]
+    return "; ".join(
+        f"{state} to {', '.join(to) if len(to) < 4 else len(to)} for {max(to.values()):.0f} s"
+        for state, to in views.items()
+        if to
+    )
 
 
 async def ring(db: Database) -> Answer:

@@ -1,8 +1,9 @@
 """What a coordinator knows of its peers from its own traffic: who is linked, silent, fast.
 
 A local opinion that decides where requests go and never moves data (the paper's section 4.8.3).
-A peer that has been asked and has not said a word for `suspect_after_ms` is *suspect*: reads
-prefer others and no longer wait for it, writes still go to it.
+A peer that has been asked and has not said a word for `SUSPECT_AFTER_MS` is *suspect*: reads
+prefer others and no longer wait for it, writes still go to it. So is one that the node's detector
+(dynamo.membership) found silent while nobody asked it for anything, until its first word.
 """
 
 from dynamo.types import NodeId
@@ -28,11 +29,20 @@ class Peers:
         "_share",
         "_tokens",
         "_waiting_since",
+        "held",
+        "silent",
         "up",
+        "words",
     )
 
     def __init__(self, hedge_ms_min: float, hedge_ms_max: float, hedge_share: float) -> None:
         self.up: set[NodeId] = set()
+        self.words: set[NodeId] = set()
+        """Who has said anything since the detector last looked."""
+        self.silent: set[NodeId] = set()
+        """Who did not answer when the detector last looked, and has not said a word since."""
+        self.held: set[NodeId] = set()
+        """Whom the detector does not trust whatever they say."""
         self._latency: dict[NodeId, float] = {}
         self._waiting_since: dict[NodeId, float] = {}
         self._hedge_min, self._hedge_max = hedge_ms_min, hedge_ms_max
@@ -57,7 +67,10 @@ class Peers:
 
     def heard(self, node: NodeId) -> None:
         """Anything at all came from the peer."""
+        self.words.add(node)
         self._waiting_since.pop(node, None)
+        if self.silent:
+            self.silent.discard(node)
 
     def answered(self, node: NodeId, took_ms: float) -> None:
         """The peer answered a read; learn its latency and the quantile of all."""
@@ -67,7 +80,9 @@ class Peers:
         self._quantile += step * (QUANTILE if took_ms > self._quantile else QUANTILE - 1)
 
     def is_suspect(self, node: NodeId, now_ms: float) -> bool:
-        """Whether the peer owes an answer for too long."""
+        """Whether the peer owes an answer for too long, or is not to be trusted with a question."""
+        if node in self.silent or node in self.held:
+            return True
         since = self._waiting_since.get(node)
         return since is not None and now_ms - since > SUSPECT_AFTER_MS
 

@@ -4,7 +4,8 @@
 
 Mean and mean deviation are moving averages, as TCP keeps them for its own timer (Jacobson, 1988):
 two floats per peer and no window. An answer that came too late is learned like any other, so that
-whoever was suspected wrongly is given more time the next time, and slowly less again.
+whoever was suspected wrongly is given more time the next time, and slowly less again. Why not phi
+accrual: decision 009 has the figures.
 """
 
 MEAN_WEIGHT = 0.125

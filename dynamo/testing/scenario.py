@@ -38,6 +38,11 @@ TIMING = Timing(
     reconnect_delay_ms_max=200,
     ping_interval_ms=100,
     idle_timeout_ms=400,
+    probe_interval_ms=60,
+    patience_ms_min=40,
+    patience_ms_max=150,
+    suspicion_ms=300,
+    hold_ms_max=500,
     drain_timeout_ms=200,
 )
 TABLES = (

@@ -107,6 +107,10 @@ COUNTERS = {
     "keys_compared": "Keys of differing leaves that were compared one by one.",
     "keys_repaired": "Records that a comparison brought here or pushed to the other side.",
     "exchange_bytes": "Bytes of the records that comparisons moved.",
+    "suspicions": "Times that a member became suspect here.",
+    "refutations": "Times that this node denied what was said of it.",
+    "probes": "Questions to silent members, and to others about them.",
+    "flaps": "Returns of members that had come and gone too often to be believed.",
 }
 """Attribute of `Meters` -> HELP; the metric is `dynamo_ATTRIBUTE_total`."""
 

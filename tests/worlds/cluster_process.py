@@ -188,6 +188,10 @@ class ClusterProcess:
         """kill -9, all at once; the processes that were killed."""
         return self._signal(signal.SIGKILL, names)
 
+    def stop_node(self, name: str) -> None:
+        """SIGTERM to a node of `up`, which takes it as the end of this one."""
+        self._signal(signal.SIGTERM, (name,))
+
     async def freeze(self, *names: str) -> None:
         """SIGSTOP; returns when every thread of them stands still."""
         pids = self._signal(signal.SIGSTOP, names)

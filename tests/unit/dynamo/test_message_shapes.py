@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo import messages as m
+from dynamo import messages_detection as d
 from dynamo import messages_exchange as x
 from dynamo.errors import ProtocolViolation
 
@@ -44,6 +45,12 @@ SAMPLES: list[Any] = [
     x.ItemsAre(x.ITEMS_ARE, 21, ((KEY, 5),), KEY),  # type: ignore[arg-type]
     x.ReadItems(x.READ_ITEMS, 22, (KEY, KEY)),  # type: ignore[arg-type]
     x.AskExchange(x.ASK_EXCHANGE, 23),
+    d.Probe(d.PROBE, 20, 3, 1),
+    d.ProbeFor(d.PROBE_FOR, 21, "n3"),  # type: ignore[arg-type]
+    d.GossipPush(d.GOSSIP_PUSH, 1, 1 << 63, (("n3", 3, 1),)),  # type: ignore[arg-type]
+    d.ProbeDone(d.PROBE_DONE, 22, 3),
+    d.ProbedFor(d.PROBED_FOR, 23, "n3", 3),  # type: ignore[arg-type]
+    d.GossipPull(d.GOSSIP_PULL, 1, 0, ()),
 ]
 IDS = [f"{type(sample).__name__}-{number}" for number, sample in enumerate(SAMPLES)]
 WRONG: list[Any] = [None, 1, -1, 1.5, True, "text", b"bytes", (), (1,), ("x",), {}, {"a": 1}]
@@ -135,6 +142,16 @@ def test_every_kind_has_a_sample_and_a_parser() -> None:
         (x.READ_ITEMS, 1, (KEY,) * (x.KEYS_AT_ONCE_MAX + 1)),
         (m.GET_DONE, 1, (b"a", None), b"c", 5),
         (m.GET_DONE, 1, ("a",), b"c", 5),
+        (d.PROBE, 1, -1, 0),
+        (d.PROBE, 1, 1 << 62, 0),
+        (d.PROBE, 1, 0, 4),
+        (d.PROBE_DONE, 1, -1),
+        (d.PROBED_FOR, 1, "n3", 1 << 62),
+        (d.GOSSIP_PUSH, 1, 0, ("n3",)),
+        (d.GOSSIP_PUSH, 1, 0, (("n3", 1),)),
+        (d.GOSSIP_PULL, 1, 0, (("n3", 1, 4),)),
+        (d.GOSSIP_PULL, 1, 0, (("n3", -1, 0),)),
+        (d.GOSSIP_PULL, 1, 0, ((b"n3", 1, 0),)),
         (m.FAILED, 1, 1, "why", 2, 1, 3, ("n1",), True, 0),
         (m.FAILED, 1, 1, "why", 2, 1, 3, (("n1",),), True, 0),
         (m.FAILED, 1, 1, "why", 2, 1, 3, (("n1", 5),), True, 0),

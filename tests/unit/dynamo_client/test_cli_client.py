@@ -100,6 +100,7 @@ def test_json_answers(dynamo: Dynamo) -> None:
 def test_status_and_ring_for_people(dynamo: Dynamo) -> None:
     status = dynamo("status")
     assert "serving" in status.stdout
+    assert "alive to n2, n3 for" in status.stdout
     assert "table cart: N/R/W 3/2/2, siblings, sloppy" in status.stdout
     assert "\x1b" not in status.stdout
     assert "256 partitions" in dynamo("ring").stdout

@@ -1,8 +1,9 @@
-"""What `status` says of nodes that a client has only begun to reach."""
+"""What `status` says of nodes that a client has only begun to reach, and of what they think."""
 
 import pytest
 
 from dynamo_client import connect, welcome
+from dynamo_client.cli_actions import seen
 from dynamo_node import LocalCluster
 
 
@@ -15,3 +16,20 @@ async def test_a_node_that_is_being_dialed_is_waited_for(monkeypatch: pytest.Mon
     assert {name: node["state"] for name, node in nodes.items()} == dict.fromkeys(
         ("n1", "n2", "n3"), "serving"
     )
+
+
+def test_what_the_others_think_of_a_node_stands_beside_it_the_worst_first() -> None:
+    def view(state: str, for_s: float, answers: bool = True) -> dict[str, object]:
+        return {"state": state, "for_s": for_s, "answers": answers}
+
+    nodes = {
+        "n1": {"members": {"n3": view("suspect", 12.4, False), "n2": view("alive", 300)}},
+        "n2": {"members": {"n3": view("alive", 70.0, False), "n1": view("alive", 300)}},
+        "n3": {},
+        "n4": {"members": {"n3": view("alive", 90), "n1": view("alive", 320.6)}},
+    }
+    assert seen("n3", nodes) == (
+        "suspect to n1 for 12 s; silent to n2 for 70 s; alive to n4 for 90 s"
+    )
+    assert seen("n1", nodes) == "alive to n2, n4 for 321 s"
+    assert seen("n4", nodes) == ""

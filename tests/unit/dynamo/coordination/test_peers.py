@@ -48,6 +48,17 @@ def test_any_word_ends_a_suspicion_and_so_does_a_new_link() -> None:
         assert not peers.is_suspect(N1, 1000.0)
 
 
+def test_whom_the_detector_found_silent_is_asked_last_until_its_first_word() -> None:
+    peers = linked()
+    peers.silent.add(N1)
+    peers.held.add(N2)
+    assert peers.by_preference(ALL, 0.0) == [N3, N1, N2]
+    peers.heard(N1)
+    peers.heard(N2)
+    assert peers.by_preference(ALL, 0.0) == [N1, N3, N2], "who is held is not believed yet"
+    assert peers.words >= {N1, N2}
+
+
 def test_the_hedge_delay_goes_to_where_one_answer_in_twenty_is_slower() -> None:
     peers = linked()
     for number in range(4000):
