@@ -16,6 +16,9 @@ from dynamo.config import (
     Timing,
 )
 
+NEXT_LINE = "\x85"
+"""PyYAML writes it unescaped and indents what follows, which is read back as blanks."""
+
 _TEXT = """\
 # A cluster of dynamo-kv: which nodes, which tables. `dynamo-node up --print-config` wrote it.
 #
@@ -147,7 +150,12 @@ def _lines(sections: dict[str, dict[str, Any]]) -> str:
 
 def _flow(value: object) -> str:
     """A value on one line of YAML."""
+    text = _dumped(value, unicode=True)
+    return _dumped(value, unicode=False) if NEXT_LINE in text else text
+
+
+def _dumped(value: object, *, unicode: bool) -> str:
     text: str = yaml.safe_dump(
-        [value], default_flow_style=True, width=1 << 20, sort_keys=False, allow_unicode=True
+        [value], default_flow_style=True, width=1 << 20, sort_keys=False, allow_unicode=unicode
     )
     return text.strip()[1:-1]

@@ -170,3 +170,9 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
 @given(clusters())
 def test_what_is_written_is_read_back(config: ClusterConfig) -> None:
     assert parse(render(config)) == config
+
+
+def test_a_next_line_character_in_a_zone_is_read_back() -> None:
+    config = builtin()
+    nodes = tuple(replace(node, zone="a\x85b") for node in config.nodes)
+    assert parse(render(replace(config, nodes=nodes))).nodes == nodes
