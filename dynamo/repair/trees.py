@@ -147,7 +147,9 @@ class Trees:
 
     def settle(self, notes_max: int) -> None:
         """Hash what the newest so many notes tell of."""
-        for _ in range(min(notes_max, len(self._notes))):
+        for _ in range(notes_max):
+            if not self._notes:  # one that is damaged takes those of its partition along
+                return
             self._hash_note(*self._notes.popitem())
 
     def listed(

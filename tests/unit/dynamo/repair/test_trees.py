@@ -208,6 +208,18 @@ def test_what_is_damaged_before_it_is_hashed_does_so_too() -> None:
     grown(trees)
 
 
+def test_a_damaged_record_takes_the_notes_of_its_partition_along() -> None:
+    engine = filled()
+    trees = grown(trees_over(engine))
+    keys = [_in_partition(5, number) for number in range(3)]
+    for key in keys:
+        trees.put(key, record(2), None)
+    engine.damaged.add(keys[-1])
+    trees.settle(NOTES_MAX)
+    assert (trees.unsettled(), trees.ungrown()) == (0, 1)
+    grown(trees).validate()
+
+
 def test_a_page_lists_the_items_below_some_leaves() -> None:
     trees = grown(trees_over(filled()))
     name = (PartitionId(3), 3)
