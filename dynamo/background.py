@@ -18,6 +18,16 @@ Handler = Callable[[Any, Any, Instant], list[Any]]
 """(source, message, now) -> decisions."""
 
 
+class Durable:
+    """A store's token that asks to be told: `then(now_ms)`, whose decisions are performed, once
+    what was written under it is durable."""
+
+    __slots__ = ("then",)
+
+    def __init__(self, then: Callable[[float], list[Any]]) -> None:
+        self.then = then
+
+
 class Part:
     """One kind of background work; what a part does not need it leaves as it is here."""
 

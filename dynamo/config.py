@@ -201,6 +201,10 @@ class ClusterConfig:
         known = ", ".join(node.name for node in self.nodes)
         raise ConfigError("nodes", f"no node is called {name}; there are {known}")
 
+    def addresses(self) -> dict[NodeId, tuple[str, int]]:
+        """Where each node is reached."""
+        return {node.name: (node.address, node.port) for node in self.nodes}
+
     def table(self, name: str) -> TableConfig | None:
         """The table called `name`, if any."""
         return self._tables.get(name)

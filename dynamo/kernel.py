@@ -3,6 +3,7 @@
     Received ──▶ parse ──▶ puts · gets · outcomes · forwards     (client requests)
                       └──▶ replica                              (peers, reading clients)
                       └──▶ puts · gets · outcomes · repairs · rebuild   (peers' answers, by id)
+                                                              (`dynamo.answers`)
     Persisted ─▶ own copy counted · peers acknowledged
     PeerUp/Down ▶ who can be asked · what will not be answered
     Tick ──────▶ deadlines, hedges, repairs, background parts (`dynamo.background`)
@@ -11,37 +12,30 @@ The machines meet only here. No event is refused for what a network may do; a pe
 protocol is disconnected and nothing else happens.
 """
 
-from dataclasses import astuple
-from typing import Any
+from typing import Any, NamedTuple
 
-from dynamo.background import Background
+from dynamo.answers import Answers
+from dynamo.background import Background, Durable, Part
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import (
-    GETS,
-    OUTCOMES,
-    PUTS,
-    REPAIRS,
-    TAG_MASK,
     AllAgree,
     Decision,
     Ids,
     NeedsRepair,
 )
 from dynamo.coordination.forwards import Forwards
-from dynamo.coordination.gate import Gate
 from dynamo.coordination.gets import Gets
 from dynamo.coordination.identity import Identity
 from dynamo.coordination.outcomes import Outcomes
-from dynamo.coordination.peers import Peers
 from dynamo.coordination.puts import Puts
 from dynamo.coordination.repairs import Repairs
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, CorruptData, Failure, ProtocolViolation
 from dynamo.keys import item_key_bytes_max, partition_of_key, table_of_key
+from dynamo.membership.council import Council
 from dynamo.membership.lookout import Lookout
 from dynamo.membership.watch import Signs
 from dynamo.messages import (
-    CLUSTER_IS,
     STATUS_IS,
     AskCluster,
     AskOutcome,
@@ -66,14 +60,10 @@ from dynamo.messages import (
     Received,
     ReplicaDigest,
     ReplicaGet,
-    ReplicaMerged,
     ReplicaPage,
     ReplicaPut,
-    ReplicaRecord,
     ReplicaRefused,
-    ReplicaSame,
     ReplicaScan,
-    ReplicaStored,
     Send,
     Source,
     StatusIs,
@@ -82,19 +72,37 @@ from dynamo.messages import (
     parse,
 )
 from dynamo.messages_exchange import AskExchange
+from dynamo.messages_members import MEMBERS, AskChange, AskTopology, ClientEpoch
 from dynamo.meters import Meters
 from dynamo.ports import CORRUPT, RecordStore
 from dynamo.repair.exchange import Exchange
 from dynamo.repair.rebuild import MISSING, Rebuild, Rebuilt, encode_partitions
+from dynamo.repair.transfers import Transfers
 from dynamo.repair.trees import Trees
 from dynamo.replica.replica import Ack, Replica
+from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Ring
 from dynamo.types import Instant, NodeId, PartitionId
 
 CLIENT_MESSAGES = frozenset(
-    (Put, Get, AskOutcome, AskRepair, AskCluster, AskStatus, AskExchange, ReplicaGet)
+    (
+        *(Put, Get, AskOutcome, AskRepair, AskCluster, AskStatus, AskExchange, ReplicaGet),
+        *(ClientEpoch, AskChange, AskTopology),
+    )
 )
 """What a client may send; all else is for members."""
+
+
+class Tenure(NamedTuple):
+    """What outlives the kernels of a node's epochs (`dynamo.brain`), and what a change adds."""
+
+    council: Council
+    target: Ring | None
+    """The ring that a change under way leads to."""
+    transfers: Transfers | None
+    """What this node gains by it."""
+    scope: Scope | None
+    """Of the kernel before, whose links and gate are taken over."""
 
 
 class Kernel:
@@ -108,36 +116,29 @@ class Kernel:
         store: RecordStore,
         meters: Meters,
         missing: frozenset[PartitionId] = frozenset(),
+        tenure: Tenure | None = None,
     ) -> None:
-        """`missing`: partitions that a lost disk took along; they are rebuilt before they count."""
-        limits, timing = config.node(identity.node).limits, config.timing
-        peers = Peers(timing.hedge_delay_ms_min, timing.hedge_delay_ms_max, timing.hedge_budget)
-        gate = Gate(limits.operations_in_flight_max, limits.operations_per_client_max)
+        """`missing`: partitions that a lost disk took along; they are rebuilt before they count.
+        Without `tenure` the ring never changes."""
+        self._tenure = tenure
+        rings = Rings(ring, tenure.target if tenure else None)
         self._trees = trees = Trees(store, ring, identity.node, config.tables)
-        self._scope = scope = Scope(config, ring, identity, trees, peers, gate, meters)
+        self._scope = scope = Scope(config, rings, identity, trees, meters, tenure and tenure.scope)
         self._me = identity.node
-        self._mine = frozenset(ring.primaries_of(identity.node, ring.n_max))
+        self._mine = rings.of(identity.node, ring.n_max)
         self._ready = set(self._mine - missing)
+        self._owning_all = frozenset(
+            table.id for table in config.tables if rings.owns_all(self._me, table.n)
+        )
         self._puts, self._gets, self._outcomes = Puts(scope), Gets(scope), Outcomes(scope)
         self._repairs, self._forwards = Repairs(scope), Forwards(scope)
-        next_id = Ids(0, identity.first_request()).next
-
-        def has_room() -> bool:
-            return store.refusal() is None
-
-        self._rebuild = Rebuild(self._me, ring, config.tables, missing, next_id, has_room)
         self._replica = Replica(
             trees, scope.tables, scope.window, self._ready, meters, identity.forgetting
         )
-        absorb = self._replica.absorb
-        self._exchange = Exchange(
-            self._me, ring, timing, trees, self._ready, absorb, next_id, meters
-        )
-        members = [member.node for member in ring.members]
-        signs = Signs(peers.words, peers.silent, peers.held)
-        start = identity.epoch, identity.first_request()
-        self._lookout = Lookout(self._me, members, ring.epoch, *start, signs, timing, meters)
-        self._background = Background([self._rebuild, self._exchange, self._lookout])
+        self._transfers = tenure.transfers if tenure else None
+        self._background = Background(self._parts(missing))
+        machines = (self._puts, self._gets, self._outcomes, self._repairs)
+        self._answers = Answers(*machines, self._background.by_tag)
         self._effects: list[Effect] = []
         self._handlers = self._table_of_handlers()
         self._client_handlers = {
@@ -145,6 +146,28 @@ class Kernel:
             for kind, handler in self._handlers.items()
         }
         self._item_key_bytes_max = item_key_bytes_max(config.limits)
+
+    def _parts(self, missing: frozenset[PartitionId]) -> list[Part]:
+        """The background work of this node, in order."""
+        scope, trees, tenure = self._scope, self._trees, self._tenure
+        config, identity, peers = scope.config, scope.identity, scope.peers
+        next_id = Ids(0, identity.first_request()).next
+        self._rebuild = Rebuild(
+            *(self._me, scope.ring, config.tables, missing, next_id),
+            has_room=lambda: trees.refusal() is None,
+        )
+        self._exchange = Exchange(
+            *(self._me, scope.ring, config.timing, trees, self._ready),
+            *(self._replica.absorb, next_id, scope.meters),
+        )
+        signs = Signs(peers.words, peers.silent, peers.held)
+        self._lookout = Lookout(
+            *(self._me, [*scope.rings.members], scope.ring.epoch, identity.epoch),
+            *(identity.first_request(), signs, config.timing, scope.meters),
+        )
+        own: list[Part] = [self._rebuild, self._exchange, self._lookout]
+        changes = (self._transfers, tenure.council) if tenure else ()
+        return [*own, *(part for part in changes if part is not None)]
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in what happened; answer what is to be done about it, in order."""
@@ -163,6 +186,26 @@ class Kernel:
             self._lost(event.node, event.reason, now)
         else:
             assert isinstance(event, ClientGone), "an unknown event"
+        return effects
+
+    def begin(self, now: Instant) -> list[Effect]:
+        """Take over from the kernel of the epoch before, with the links that are open; who was
+        silent is found out anew."""
+        self._scope.peers.silent.clear()
+        effects: list[Effect] = []
+        self._effects = effects
+        self._perform(self._background.advance(self._scope.peers.up, now.monotonic_ms), now)
+        return effects
+
+    def give_up(self, now: Instant) -> list[Effect]:
+        """Another ring is in force: answer all operations under way; who asked asks again."""
+        effects: list[Effect] = []
+        self._effects = effects
+        now_ms = now.monotonic_ms
+        self._perform(self._puts.give_up(now_ms), now)
+        self._perform(self._gets.give_up(now_ms), now)
+        self._perform(self._outcomes.give_up(now_ms), now)
+        self._perform(self._forwards.give_up(), now)
         return effects
 
     def deadline(self) -> float | None:
@@ -196,10 +239,19 @@ class Kernel:
         """Partitions that are being rebuilt and do not count yet."""
         return self._rebuild.missing()
 
+    def missing(self) -> tuple[PartitionId, ...]:
+        """The same, by number."""
+        return self._rebuild.missing_partitions()
+
+    @property
+    def scope(self) -> Scope:
+        """What the next epoch's kernel takes over."""
+        return self._scope
+
     def status(self) -> dict[str, Any]:
         """This node in plain words and numbers."""
         peers = self._scope.peers
-        others = [m.node for m in self._scope.ring.members if m.node != self._me]
+        others = [node for node in self._scope.rings.members if node != self._me]
         return {
             "node": self._me,
             "actor": self._scope.identity.actor,
@@ -240,12 +292,7 @@ class Kernel:
             ReplicaPut: self._replica_put,
             ReplicaGet: self._replica_get,
             ReplicaScan: self._replica_scan,
-            ReplicaStored: self._stored,
-            ReplicaMerged: self._merged,
-            ReplicaSame: lambda s, m, now: self._gets.answer(s, m.id, None, True, now.monotonic_ms),
-            ReplicaRecord: lambda s, m, now: self._answered(s, m.id, m.record, now),
             ReplicaDigest: self._unasked,
-            ReplicaRefused: self._refused,
             ReplicaPage: self._page,
             PutDone: self._forwarded,
             GetDone: self._forwarded,
@@ -253,6 +300,9 @@ class Kernel:
             Failed: self._forwarded,
             ClusterIs: self._unasked,
             StatusIs: self._unasked,
+            **self._answers.handlers(),
+            **{kind: self._unasked for _, kind, *_ in MEMBERS},
+            ClientEpoch: lambda s, m, _: [],
             **self._background.handlers(),
         }
 
@@ -324,7 +374,7 @@ class Kernel:
             stale = Failure(Code.WRONG_RING, f"the ring has epoch {scope.ring.epoch}")
             return [Send(source, failed(message.id, stale))]
         table = scope.tables.get(message.table)
-        if table is None or table.n >= len(scope.ring.members):
+        if table is None or table.id in self._owning_all:
             return None
         partition, _ = scope.place(message.table, message.key, b"")
         owners = scope.owners(partition, table)
@@ -341,17 +391,9 @@ class Kernel:
         return []
 
     def _ask_cluster(self, source: Source, message: AskCluster, now: Instant) -> list[Decision]:
-        config = self._scope.config
-        answer = ClusterIs(
-            CLUSTER_IS,
-            message.id,
-            self._scope.ring.as_value(),
-            tuple(astuple(table) for table in config.tables),
-            astuple(config.limits),
-            {node.name: (node.address, node.port) for node in config.nodes},
-            now.wall_ms,
-        )
-        return [Send(source, answer)]
+        tenure = self._tenure
+        addresses = tenure.council.addresses() if tenure else self._scope.config.addresses()
+        return [Send(source, self._scope.cluster(message.id, addresses, now.wall_ms))]
 
     def _replica_put(self, source: Source, message: ReplicaPut, now: Instant) -> list[Effect]:
         return self._replica.put(source, message, now.monotonic_ms)
@@ -367,66 +409,20 @@ class Kernel:
     def _replica_scan(self, source: Source, message: ReplicaScan, now: Instant) -> list[Effect]:
         return [self._replica.scan(source, message)]
 
-    def _stored(self, source: NodeId, message: ReplicaStored, now: Instant) -> list[Decision]:
-        decisions: list[Decision] = []
-        for id in message.ids:
-            decisions += self._acknowledged(source, id, None, message.whole, now)
-        return decisions
-
-    def _merged(self, source: NodeId, message: ReplicaMerged, now: Instant) -> list[Decision]:
-        return self._acknowledged(source, message.id, message.record, True, now)
-
-    def _acknowledged(
-        self, node: NodeId, id: int, record: bytes | None, whole: bool, now: Instant
-    ) -> list[Decision]:
-        """A durable copy, counted by whoever waits for it."""
-        tag = id & TAG_MASK
-        if tag == PUTS:
-            return self._puts.acknowledge(node, id, now.monotonic_ms, record is None, whole)
-        if tag == OUTCOMES:
-            return self._outcomes.acknowledge(node, id, record, now.monotonic_ms)
-        if (part := self._background.by_tag.get(tag)) is not None:
-            return part.acknowledged(node, id, record, whole, now.monotonic_ms)
-        return []
-
-    def _answered(
-        self, node: NodeId, id: int, record: bytes | None, now: Instant
-    ) -> list[Decision]:
-        """A replica's record, for whoever asked."""
-        tag = id & TAG_MASK
-        if tag == GETS:
-            return self._gets.answer(node, id, record, False, now.monotonic_ms)
-        if tag == OUTCOMES:
-            return self._outcomes.answer(node, id, record, now.monotonic_ms)
-        if (part := self._background.by_tag.get(tag)) is not None:
-            return part.answered(node, id, record, now.monotonic_ms)
-        return self._repairs.answer(node, id, record)
-
-    def _refused(self, source: NodeId, message: ReplicaRefused, now: Instant) -> list[Decision]:
-        """A replica does not count."""
-        id, tag = message.id, message.id & TAG_MASK
-        if tag == PUTS:
-            return self._puts.refuse(source, id, message.cause, now.monotonic_ms)
-        if tag == GETS:
-            return self._gets.refuse(source, id, message.cause, now.monotonic_ms)
-        if tag == OUTCOMES:
-            return self._outcomes.refuse(source, id, now.monotonic_ms)
-        if (part := self._background.by_tag.get(tag)) is not None:
-            return part.refused(source, id, message.cause, now.monotonic_ms)
-        assert tag == REPAIRS, "an unknown machine"
-        return self._repairs.refuse(source, id)
-
     def _page(self, source: NodeId, message: ReplicaPage, now: Instant) -> list[Any]:
         if self._exchange.waits_for(source, message.id):
             return self._exchange.answer(source, message, now)
-        if self._rebuild.waits_for(source, message.id):
+        copying: Rebuild = self._rebuild
+        if self._transfers is not None and self._transfers.waits_for(source, message.id):
+            copying = self._transfers
+        if copying.waits_for(source, message.id):
             try:
                 for key, record in message.items:
                     self._scope.meters.rebuilt_records += self._replica.absorb(key, record)
             except CorruptData as error:
                 return [Disconnect(source, str(error))]
         now_ms, up = now.monotonic_ms, self._scope.peers.up
-        return self._rebuild.page(source, message, now_ms) + self._rebuild.advance(up, now_ms)
+        return copying.page(source, message, now_ms) + copying.advance(up, now_ms)
 
     def _forwarded(self, source: NodeId, message: Any, now: Instant) -> list[Effect]:
         return self._forwards.answer(source, message)
@@ -440,6 +436,8 @@ class Kernel:
         for token in tokens:
             if type(token) is int:
                 self._perform(self._puts.acknowledge(self._me, token, now.monotonic_ms), now)
+            elif type(token) is Durable:
+                self._perform(token.then(now.monotonic_ms), now)
             elif token is not None:
                 acks.append(token)
         self._perform(self._replica.persisted(acks, now.monotonic_ms), now)

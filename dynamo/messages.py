@@ -8,6 +8,7 @@ meets a shape that it does not expect. Adding a field or a kind is a new protoco
                      AskExchange
     node -> node     the same (a node that owns no replica forwards), ReplicaPut, ReplicaScan,
                      and what two owners say while they compare (dynamo.messages_exchange)
+    about members    those of dynamo.messages_members
     answers          PutDone, GetDone, OutcomeDone, Failed, ClusterIs, StatusIs,
                      ReplicaStored, ReplicaMerged, ReplicaRecord, ReplicaSame, ReplicaDigest,
                      ReplicaRefused, ReplicaPage
@@ -22,6 +23,7 @@ from dynamo.errors import Code, Failure, ProtocolViolation
 from dynamo.keys import ITEM_KEY_BYTES_MIN
 from dynamo.messages_detection import DETECTION, DetectionMessage
 from dynamo.messages_exchange import EXCHANGE, ExchangeMessage
+from dynamo.messages_members import MEMBERS, MembersMessage
 from dynamo.types import ItemKey, NodeId, OperationId, PartitionId, Stamp, TableId
 
 Source: TypeAlias = NodeId | int
@@ -32,6 +34,9 @@ REPLICA_PUT, REPLICA_GET, REPLICA_SCAN = range(20, 23)
 PUT_DONE, GET_DONE, FAILED, OUTCOME_DONE, CLUSTER_IS, STATUS_IS = range(30, 36)
 REPLICA_STORED, REPLICA_MERGED, REPLICA_SAME, REPLICA_RECORD = range(40, 44)
 REPLICA_REFUSED, REPLICA_PAGE, REPLICA_DIGEST = range(44, 47)
+
+BARRED = frozenset((REPLICA_PUT, REPLICA_GET))
+"""What may be asked of a node's copies only by who has heard of the newest joint epoch."""
 
 DIGEST_ONLY = b""
 """As `known` in a ReplicaGet: answer with the digest alone."""
@@ -182,6 +187,8 @@ class ClusterIs(NamedTuple):
     limits: tuple[Any, ...]
     addresses: dict[str, tuple[str, int]]
     wall_ms: int
+    target: tuple[Any, ...]
+    """The ring that a change under way leads to; empty if there is none."""
 
 
 class StatusIs(NamedTuple):
@@ -276,6 +283,7 @@ Message: TypeAlias = (
     | ReplicaPage
     | DetectionMessage
     | ExchangeMessage
+    | MembersMessage
 )
 
 
@@ -367,7 +375,7 @@ _KINDS: dict[int, _Kind] = {
     GET_DONE: _kind(GetDone, int, tuple, bytes, int, check=_holds_payloads),
     FAILED: _kind(Failed, int, int, str, int, int, int, tuple, bool, int, check=_holds_causes),
     OUTCOME_DONE: _kind(OutcomeDone, int, str),
-    CLUSTER_IS: _kind(ClusterIs, int, tuple, tuple, tuple, dict, int),
+    CLUSTER_IS: _kind(ClusterIs, int, tuple, tuple, tuple, dict, int, tuple),
     STATUS_IS: _kind(StatusIs, int, dict),
     REPLICA_STORED: _kind(ReplicaStored, tuple, bool, check=_holds_ids),
     REPLICA_MERGED: _kind(ReplicaMerged, int, bytes),
@@ -378,6 +386,7 @@ _KINDS: dict[int, _Kind] = {
     REPLICA_PAGE: _kind(ReplicaPage, int, tuple, bool, bool, check=_holds_items),
     **{kind: _kind(make, *fields, check=check) for kind, make, fields, check in EXCHANGE},
     **{kind: _kind(make, *fields, check=check) for kind, make, fields, check in DETECTION},
+    **{kind: _kind(make, *fields, check=check) for kind, make, fields, check in MEMBERS},
 }
 
 

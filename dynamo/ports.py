@@ -14,6 +14,9 @@ MEMORY_FULL = "memory full"
 DISK_FULL = "disk full"
 """A store's refusal of what needs more room; there is a reserve for deletes."""
 
+BEHIND = "asks by an older ring"
+"""Why a replica refuses who has not heard of a ring change; the newer ring is on its way there."""
+
 CORRUPT = "corrupt data"
 """Why a replica whose record is damaged refuses; its node repairs it from the others."""
 

@@ -189,14 +189,16 @@ class Coordinated:
         return refused and not all(peer.refuses(now_ms) for peer in self._untried())
 
     def _await_ring(self, now_ms: float) -> None:
-        """Another ring holds: learn it, then ask again. Only the first time is free."""
-        if self._ring_asked and not self._calls.retries.spend():
-            self._calls.finish(self, self._attempts.verdict(None))
-            return
-        self._ring_asked = True
+        """Another ring holds: learn it, then ask again; after a pause if that was done before, for
+        the node may be the one that is behind. It ends with the deadline."""
         self._attempts.tried.clear()
         self._router.refresh()
-        self._calls.park(self)
+        if not self._ring_asked:
+            self._ring_asked = True
+            self._calls.park(self)
+        else:
+            self._resume_ms = now_ms + PAUSE_MS
+            self._calls.wake(self, self._resume_ms)
 
     def _later(self, pause_ms: float, now_ms: float) -> None:
         """Everybody was asked: another round after a pause, if the budget and the time allow."""

@@ -10,9 +10,10 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any
 
-from dynamo.errors import Failure, InvalidRequest
+from dynamo.errors import Code, Failure, InvalidRequest
 from dynamo.messages import ASK_STATUS, STATUS_IS
 from dynamo.messages_exchange import ASK_EXCHANGE
+from dynamo.messages_members import ASK_CHANGE, CHANGE_IS, ChangeIs
 from dynamo.ring import Ring
 from dynamo.siblings.operation_token import decode_operation
 from dynamo_client.calls import CLOSED, Calls
@@ -147,6 +148,29 @@ class Database:
         """
         return await self._ask_all(ASK_EXCHANGE, timeout_ms)
 
+    async def change_members(
+        self, action: str, *fields: object, epoch: int | None = None, timeout_ms: float = 5000
+    ) -> ChangeIs:
+        """Have a change of members carried out (dynamo.messages_members.AskChange): the verdict
+        `won`, `lost`, `open`, `busy` or `refused`, the epoch in force, and a sentence.
+
+        `epoch`: of the ring on which it was planned; by default the one last learned. `won` is the
+        beginning: data moves, and `status` tells how far it is. Raises Unavailable.
+        """
+        router = self._opened_router()
+        peer, now_ms = router.anyone(), router.calls.now_ms()
+        if peer is None:
+            raise Failure(Code.NOT_SERVING, "no node is linked").error()
+        body = (action, epoch or router.view.ring.epoch, fields)
+        deadline_ms = now_ms + timeout_ms
+        question = Single(router.calls, peer, ASK_CHANGE, CHANGE_IS, deadline_ms, body)
+        answer = await router.calls.run(question, now_ms)
+        if isinstance(answer, Failure):
+            raise answer.error()
+        assert isinstance(answer, ChangeIs), "asked for a change"
+        await router.refresh()
+        return answer
+
     def ring(self) -> Ring:
         """Who holds what, as last learned."""
         return self._opened_router().view.ring
@@ -170,7 +194,7 @@ class Database:
         router = self._opened_router()
         view, peers = router.view, router.links.peers
         timeout_ms = timeout_ms or self._timeout_ms
-        names = [member.node for member in view.ring.members]
+        names = [node for node in view.rings.members if node in view.addresses]
         answers = await asyncio.gather(
             *(self._node_status(router, peers.get(name), kind, timeout_ms) for name in names)
         )

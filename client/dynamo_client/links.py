@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Protocol
 
 from dynamo.errors import ProtocolViolation, WrongCluster
+from dynamo.messages_members import CLIENT_EPOCH
 from dynamo.types import NodeId
 from dynamo.wire import Callbacks, Hello, Link, LinkLimits, LinkSet, Message
 from dynamo_client.peer import Peer
@@ -46,6 +47,7 @@ class Links:
         """`cluster`: its fingerprint; empty: that of the first node that answers."""
         self.cluster = cluster
         self.peers: dict[NodeId, Peer] = {}
+        self._epoch = 0
         self._listener = listener
         self._keepers: dict[NodeId, asyncio.Task[None]] = {}
         self._lost: dict[NodeId, asyncio.Event] = {}
@@ -101,6 +103,13 @@ class Links:
                 keeper.cancel()
             if peer.link is not None:
                 peer.link.close("no member of the ring")
+
+    def speak_for(self, epoch: int) -> None:
+        """Say on every link, now and when it is opened, by which ring replicas are read."""
+        self._epoch = epoch
+        for peer in self.peers.values():
+            if peer.link is not None:
+                peer.link.send((CLIENT_EPOCH, epoch))
 
     async def decided(self, peer: Peer) -> None:
         """Wait for the end of the first attempt to link this peer."""
@@ -169,6 +178,8 @@ class Links:
         peer.link, peer.reason, peer.waiting_since_ms = link, "", 0.0
         peer.linked_since_s = self._loop.time()
         self._lost_event(peer).clear()
+        if self._epoch:
+            link.send((CLIENT_EPOCH, self._epoch))
 
     def _on_messages(self, link: Link, messages: list[Message]) -> None:
         peer = link.tag

@@ -82,10 +82,13 @@ class Operations:
         calls = self._calls
         calls.hedging.budget.earn()
         whole_key = item_key(partition, table.id, key, sort_key)
-        call = ReplicaRead(self._router, whole_key, partition, table.n, quorum, deadline_ms)
-        answer = await calls.run(call, calls.now_ms())
-        if type(answer) is Read:
-            return self._found(place, whole_key, answer)
+        while True:
+            call = ReplicaRead(self._router, whole_key, partition, table.n, quorum, deadline_ms)
+            answer = await calls.run(call, calls.now_ms())
+            if type(answer) is Read:
+                return self._found(place, whole_key, answer)
+            if answer.code is not Code.WRONG_RING:
+                break  # else the ring changed meanwhile, and is asked about by the new one
         if answer.code is Code.QUORUM_NOT_REACHED and self._router.anyone() is not None:
             # This client cannot reach R owners; perhaps a node can.
             return await self._get_from_coordinator(place, quorum, deadline_ms)

@@ -28,6 +28,7 @@ class ReplicaRead:
     __slots__ = (
         "_asked",
         "_calls",
+        "_epoch",
         "_hedge_ms",
         "_hedged",
         "_key",
@@ -53,13 +54,17 @@ class ReplicaRead:
         self._router, self._calls = router, router.calls
         self.future: asyncio.Future[Any] = self._calls.future()
         self._key, self._partition, self._n, self.deadline_ms = key, partition, n, deadline_ms
-        self._read = Read(r)
+        self._read = Read(r + router.extra(partition, n))
+        self._epoch = router.view.ring.epoch
         self._asked: dict[Peer, float] = {}
         self._hedge_ms = float("inf")
         self._hedged = False
 
     def advance(self, now_ms: float) -> None:
         """Ask as many owners as the quorum lacks, the best first."""
+        if self._epoch != self._router.view.ring.epoch:
+            self._fail(Code.WRONG_RING, "the ring has changed", ())
+            return
         read = self._read
         best = self._best(now_ms)
         missing = max(0, read.needed - len(read.answers) - len(read.pending))
@@ -145,7 +150,11 @@ class ReplicaRead:
             self.advance(now_ms)
 
     def _hedge(self, now_ms: float) -> None:
-        """One replica more: in place of a suspect one, or within the budget, once."""
+        """One replica more: in place of a suspect one, or within the budget, once. None by another
+        ring than the first: answers by two rings make no quorum of either."""
+        if self._epoch != self._router.view.ring.epoch:
+            self._hedge_ms = float("inf")
+            return
         hedging, best = self._calls.hedging, self._best(now_ms)
         suspect = any(peer.is_suspect(now_ms) for peer in self._asked)
         if best and (suspect or (not self._hedged and hedging.budget.spend())):

@@ -37,13 +37,18 @@ class Router:
         self._follow(view)
 
     def owners(self, partition: PartitionId, n: int) -> tuple[Peer, ...]:
-        """The preference list's first N, linked or not."""
+        """The preference list's first N, linked or not; while the partition moves, those before and
+        after."""
         owners = self._owners.get((partition, n))
         if owners is None:
-            nodes = self.view.ring.preference_list(partition, n)
+            nodes = self.view.rings.owners(partition, n)
             owners = tuple(self._kept(node) for node in nodes)
             self._owners[partition, n] = owners
         return owners
+
+    def extra(self, partition: PartitionId, n: int) -> int:
+        """How many owners more than R must answer while the partition moves."""
+        return self.view.rings.extra(partition, n)
 
     def anyone(self) -> Peer | None:
         """A linked node, the least busy one; any node passes requests on to owners."""
@@ -95,7 +100,8 @@ class Router:
     def _follow(self, view: View) -> None:
         self.view = view
         self._owners.clear()
-        members = {member.node for member in view.ring.members}
+        members = {node for node in view.rings.members if node in view.addresses}
+        self.links.speak_for(view.ring.epoch)
         self.links.drop(node for node in list(self.links.peers) if node not in members)
         if len(members) <= EAGER_MAX:
             for node in members:

@@ -11,17 +11,27 @@ from dynamo_client.peer import Peer
 
 
 class Single:
-    """(kind, id) to one node; its answer is of kind `wanted`, or a failure."""
+    """(kind, id, …) to one node; its answer is of kind `wanted`, or a failure."""
 
-    __slots__ = ("_asked", "_calls", "_kind", "_peer", "_wanted", "deadline_ms", "future", "id")
+    __slots__ = (
+        *("_asked", "_body", "_calls", "_kind", "_peer", "_wanted"),
+        *("deadline_ms", "future", "id"),
+    )
 
     def __init__(
-        self, calls: Calls, peer: Peer, kind: int, wanted: int, deadline_ms: float
+        self,
+        calls: Calls,
+        peer: Peer,
+        kind: int,
+        wanted: int,
+        deadline_ms: float,
+        body: tuple[Any, ...] = (),
     ) -> None:
+        """`body`: the message's fields after its id."""
         self.id = 0
         self.future: asyncio.Future[Any] = calls.future()
         self._calls, self._peer, self.deadline_ms = calls, peer, deadline_ms
-        self._kind, self._wanted = kind, wanted
+        self._kind, self._wanted, self._body = kind, wanted, body
         self._asked = False
 
     def advance(self, now_ms: float) -> None:
@@ -31,7 +41,7 @@ class Single:
             return
         self._asked = True
         self._peer.asked(now_ms)
-        self._peer.link.send((self._kind, self.id))
+        self._peer.link.send((self._kind, self.id, *self._body))
         self._calls.wake(self, self.deadline_ms)
 
     def answered(self, peer: Peer, message: Message, now_ms: float) -> None:

@@ -6,6 +6,7 @@ from dynamo.config import ConfigError, Limits, TableConfig
 from dynamo.errors import InvalidRequest, ProtocolViolation, UnknownTable
 from dynamo.messages import ClusterIs
 from dynamo.ring import Ring
+from dynamo.ring.joint import Rings
 from dynamo.siblings.record import Window
 from dynamo.types import NodeId, TableId
 
@@ -23,6 +24,8 @@ class View(NamedTuple):
     limits: Limits
     window: Window
     addresses: dict[NodeId, tuple[str, int]]
+    rings: Rings
+    """The ring, and the one that a change under way leads to."""
 
     def table(self, name: str) -> TableConfig:
         """The table called `name`. Raises UnknownTable, which names the known ones."""
@@ -37,6 +40,7 @@ def view_from(message: ClusterIs) -> View:
     """What the node said. Raises ProtocolViolation if it makes no sense."""
     try:
         ring = Ring.from_value(message.ring)
+        rings = Rings(ring, Ring.from_value(message.target) if message.target else None)
         tables = [TableConfig(*values[:_TABLE_FIELDS]) for values in message.tables]
         limits = Limits(*message.limits[:_LIMIT_FIELDS])
         addresses = {
@@ -51,4 +55,5 @@ def view_from(message: ClusterIs) -> View:
         limits,
         Window(limits.operations_max, limits.retry_window_ms),
         addresses,
+        rings,
     )

@@ -87,6 +87,10 @@ class Forwards:
         gone = [id for id, forward in self._open.items() if forward.owner == node]
         return [made for id in gone for made in self._fail(id, Code.NOT_SERVING)]
 
+    def give_up(self) -> list[Effect]:
+        """Another ring is in force: who asked asks again, by that one."""
+        return [made for id in list(self._open) for made in self._fail(id, Code.WRONG_RING)]
+
     def expire(self, now_ms: float) -> list[Effect]:
         """Give up where the time is over."""
         due = [id for id in self._timers.due(now_ms) if id in self._open]

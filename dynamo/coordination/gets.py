@@ -123,6 +123,11 @@ class Gets:
         waiting = [id for id, get in self._open.items() if node in get.read.pending]
         return [made for id in waiting for made in self.refuse(node, id, cause, now_ms)]
 
+    def give_up(self, now_ms: float) -> list[Decision]:
+        """Another ring is in force: who reads asks again, by that one."""
+        open_ = list(self._open.items())
+        return [made for id, get in open_ for made in self._fail(id, get, Code.WRONG_RING, now_ms)]
+
     def expire(self, now_ms: float) -> list[Decision]:
         """Hedge reads that wait too long, fail those whose time is over."""
         decisions: list[Decision] = []
@@ -155,7 +160,8 @@ class Gets:
         table = scope.tables[request.table]
         partition, key = scope.place(request.table, request.key, request.sort_key)
         owners = scope.owners(partition, table)
-        get = _Get(source, request, Read(request.r or table.r), key, now_ms)
+        needed = scope.needed(partition, table, request.r or table.r)
+        get = _Get(source, request, Read(needed), key, now_ms)
         others = [node for node in owners if node != scope.me]
         get.candidates = scope.peers.by_preference(others, now_ms)
         get.read.causes = [(node, "unreachable") for node in others if node not in scope.peers.up]

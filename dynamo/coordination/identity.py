@@ -20,17 +20,26 @@ class Identity:
     may have been shipped and forgotten (dynamo.history).
     """
 
-    __slots__ = ("_counters", "actor", "epoch", "forgotten_up_to", "node")
+    __slots__ = (
+        "_counters",
+        "_renewals",
+        "actor",
+        "epoch",
+        "forgotten_up_to",
+        "incarnation",
+        "node",
+    )
 
     def __init__(
         self, node: NodeId, incarnation: str, epoch: int, unclean_epoch: int, partitions: int
     ) -> None:
         assert 0 <= unclean_epoch <= epoch, "an unclean start is one of the starts"
-        self.node = node
+        self.node, self.incarnation = node, incarnation
         self.actor = Actor(f"{node}/{incarnation}")
         self.epoch = epoch
         self.forgotten_up_to = unclean_epoch << EPOCH_BITS
         self._counters = [epoch << EPOCH_BITS] * partitions
+        self._renewals = 0
 
     def next_dot(self, partition: PartitionId, above: int = 0) -> Dot:
         """A dot that was never issued before.
@@ -45,7 +54,12 @@ class Identity:
     def first_request(self) -> int:
         """Where this start's request ids begin, apart from those of all other starts: a replica
         may acknowledge late what an earlier start had asked, over the link of this one."""
-        return (crc32(f"{self.actor} {self.epoch}".encode()) & _SLOT_MASK) << 32
+        slot = crc32(f"{self.actor} {self.epoch}".encode()) + self._renewals
+        return (slot & _SLOT_MASK) << 32
+
+    def renew(self) -> None:
+        """Other request ids from now on: what was asked before is not waited for any more."""
+        self._renewals += 1
 
     def forgetting(self, partition: PartitionId, history: History) -> History:
         """The history of a record that takes the place of one that was damaged here: this node's

@@ -15,7 +15,7 @@ from dynamo.coordination.composing import wrong_operation
 from dynamo.coordination.decisions import OUTCOMES, TIMER_GRAIN_MS, Decision, Ids
 from dynamo.coordination.reading import Read
 from dynamo.coordination.scope import Scope
-from dynamo.errors import CorruptData
+from dynamo.errors import Code, CorruptData, Failure
 from dynamo.messages import (
     OUTCOME_DONE,
     REPLICA_GET,
@@ -154,6 +154,17 @@ class Outcomes:
         """The link to an owner is gone."""
         return [made for id in list(self._open) for made in self.refuse(node, id, now_ms)]
 
+    def give_up(self, now_ms: float) -> list[Decision]:
+        """Another ring is in force: who asks is to ask again, by that one."""
+        failure = Failure(Code.WRONG_RING, "the ring has changed")
+        made: list[Decision] = []
+        for inquiry in self._open.values():
+            self._scope.gate.leave(inquiry.source)
+            self._scope.meters.outcome_failed.observe(now_ms - inquiry.started_ms)
+            made.append(Send(inquiry.source, failed(inquiry.request.id, failure)))
+        self._open.clear()
+        return made
+
     def expire(self, now_ms: float) -> list[Decision]:
         """Answer `unknown` where the time is over."""
         self._now_ms = now_ms
@@ -194,7 +205,8 @@ class Outcomes:
         if state == VOID:
             return self._ship(id, inquiry, record, NOT_APPLIED, len(inquiry.owners))
         if state is not None:
-            return self._ship(id, inquiry, record, APPLIED, table.w)
+            needed = scope.needed(inquiry.partition, table, table.w)
+            return self._ship(id, inquiry, record, APPLIED, needed)
         if forgotten(record, operation) or not read.reached:
             return self._close(id, UNKNOWN)
         above = record.history.vector.get(scope.identity.actor, 0)

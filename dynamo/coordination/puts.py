@@ -135,6 +135,11 @@ class Puts:
         waiting = [id for id, put in (self._open | self._settling).items() if node in put.pending]
         return [made for id in waiting for made in self.refuse(node, id, cause, now_ms)]
 
+    def give_up(self, now_ms: float) -> list[Decision]:
+        """Another ring is in force: who wrote asks again, by that one."""
+        open_ = list(self._open.items())
+        return [made for id, put in open_ for made in self._fail(id, put, Code.WRONG_RING, now_ms)]
+
     def expire(self, now_ms: float) -> list[Decision]:
         """Give up on writes whose time is over."""
         decisions: list[Decision] = []
@@ -167,7 +172,8 @@ class Puts:
         partition, key = scope.place(request.table, request.key, request.sort_key)
         owners, up, me = scope.owners(partition, table), scope.peers.up, scope.me
         absent = [node for node in owners if node not in up and node != me]
-        needed, present = request.w or table.w, len(owners) - len(absent)
+        needed = scope.needed(partition, table, request.w or table.w)
+        present = len(owners) - len(absent)
         if present < needed:
             causes = tuple((node, "unreachable") for node in absent)
             return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, present, causes)

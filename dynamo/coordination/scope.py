@@ -1,5 +1,7 @@
 """What all coordination machines of one node share: who I am, the ring, the tables, the store."""
 
+from dataclasses import astuple
+
 from dynamo.config import ClusterConfig, TableConfig
 from dynamo.coordination.gate import Gate
 from dynamo.coordination.identity import Identity
@@ -7,10 +9,11 @@ from dynamo.coordination.peers import Peers
 from dynamo.coordination.recent import Recent
 from dynamo.errors import Code, Failure
 from dynamo.keys import item_key
+from dynamo.messages import CLUSTER_IS, ClusterIs
 from dynamo.meters import Meters
 from dynamo.ports import RecordStore
 from dynamo.ring.hashing import partition_of, token_of
-from dynamo.ring.ring import Ring
+from dynamo.ring.joint import Rings
 from dynamo.siblings.record import Window
 from dynamo.types import ItemKey, NodeId, PartitionId, TableId
 
@@ -32,6 +35,7 @@ class Scope:
         "peers",
         "recent",
         "ring",
+        "rings",
         "store",
         "tables",
         "timing",
@@ -41,16 +45,27 @@ class Scope:
     def __init__(
         self,
         config: ClusterConfig,
-        ring: Ring,
+        rings: Rings,
         identity: Identity,
         store: RecordStore,
-        peers: Peers,
-        gate: Gate,
         meters: Meters,
+        before: "Scope | None" = None,
     ) -> None:
-        self.config, self.ring, self.identity, self.store = config, ring, identity, store
-        self.peers, self.gate, self.meters = peers, gate, meters
-        self.me = identity.node
+        """`before`: that of the ring before, whose links and gate this one takes over."""
+        self.config, self.identity, self.store = config, identity, store
+        self.rings, self.ring = rings, rings.ring
+        self.me, self.meters = identity.node, meters
+        limits, timing = config.node(self.me).limits, config.timing
+        self.peers: Peers = (
+            Peers(timing.hedge_delay_ms_min, timing.hedge_delay_ms_max, timing.hedge_budget)
+            if before is None
+            else before.peers
+        )
+        self.gate: Gate = (
+            Gate(limits.operations_in_flight_max, limits.operations_per_client_max)
+            if before is None
+            else before.gate
+        )
         self.recent = Recent()
         self.limits, self.timing = config.limits, config.timing
         self.tables: dict[TableId, TableConfig] = {table.id: table for table in config.tables}
@@ -62,8 +77,26 @@ class Scope:
         return partition, item_key(partition, table, key, sort_key)
 
     def owners(self, partition: PartitionId, table: TableConfig) -> tuple[NodeId, ...]:
-        """The preference list's first N."""
-        return self.ring.preference_list(partition, table.n)
+        """The preference list's first N; while the partition moves, those before and after."""
+        return self.rings.owners(partition, table.n)
+
+    def needed(self, partition: PartitionId, table: TableConfig, quorum: int) -> int:
+        """How many of the owners must answer so that `quorum` do, before and after a change."""
+        return quorum + self.rings.extra(partition, table.n)
+
+    def cluster(self, id: int, addresses: dict[NodeId, tuple[str, int]], wall_ms: int) -> ClusterIs:
+        """The answer to who asks which cluster this is."""
+        target = self.rings.target
+        return ClusterIs(
+            CLUSTER_IS,
+            id,
+            self.ring.as_value(),
+            tuple(astuple(table) for table in self.config.tables),
+            astuple(self.limits),
+            {str(node): address for node, address in addresses.items()},
+            wall_ms,
+            () if target is None else target.as_value(),
+        )
 
     def timeout_ms(self, deadline_ms: int) -> int:
         """How long a request may take that came with `deadline_ms` (0: the configured time)."""

@@ -15,7 +15,7 @@ Any member may watch a change and propose its end: the proposals are equal, or o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from dynamo.membership.topology import Topology, final
 from dynamo.types import NodeId, PartitionId
@@ -122,17 +122,22 @@ class Change:
 
     def show(self) -> list[str]:
         """The change as lines for a person: how far it is, and what waits for what."""
-        standings = [self.standing(partition) for partition in self._moving]
-        ready = sum(standing.phase == "ready" for standing in standings)
-        reasons: dict[str, int] = {}
-        for standing in standings:
-            if standing.reason:
-                reasons[standing.reason] = reasons.get(standing.reason, 0) + 1
+        figures = self.figures()
         return [
             f"epoch {self.topology.epoch}, {self.topology.change}: "
-            f"{ready} of {len(standings)} partitions are ready",
-            *(f"  {count} wait: {reason}" for reason, count in reasons.items()),
+            f"{figures['ready']} of {figures['partitions']} partitions are ready",
+            *(f"  {count} wait: {reason}" for reason, count in figures["waiting"].items()),
         ]
+
+    def figures(self) -> dict[str, Any]:
+        """The same as numbers: partitions that move, those ready, and how many wait for what."""
+        standings = [self.standing(partition) for partition in self._moving]
+        waiting: dict[str, int] = {}
+        for standing in standings:
+            if standing.reason:
+                waiting[standing.reason] = waiting.get(standing.reason, 0) + 1
+        ready = sum(standing.phase == "ready" for standing in standings)
+        return {"partitions": len(standings), "ready": ready, "waiting": waiting}
 
     def _sides(
         self, partition: int

@@ -135,6 +135,15 @@ class Epochs:
         self._proposal = _Proposal(ticket, wanted.encoded(), until_ms, 0, now_ms)
         return self._attempt(now_ms)
 
+    def force(self, ticket: int, wanted: Topology) -> list[Decision]:
+        """Adopt what nobody has decided, and spread it. Voids P10 until all members hold it."""
+        made = self._decided(Decided(wanted.epoch, wanted.encoded()))
+        return [*made, Told(ticket, "won" if made else "lost", self.topology)]
+
+    def told(self) -> Decided:
+        """What is in force here, for one who is behind."""
+        return Decided(self.topology.epoch, self.topology.encoded())
+
     def linked(self, node: NodeId) -> list[Decision]:
         """A link to a node is open: what was said before may be lost."""
         return self._tell_epoch(node)

@@ -106,7 +106,7 @@ class Rebuild(Part):
         if not self._is_complete(partition):
             return []
         del self._copied[partition]
-        return [self._completed(partition)]
+        return self._completed(partition)
 
     def waits_for(self, source: Source, id: int) -> bool:
         """Whether a page with this id is expected from there."""
@@ -121,9 +121,9 @@ class Rebuild(Part):
         """How much is still to copy."""
         return {"partitions_missing": len(self._copied)}
 
-    def _completed(self, partition: PartitionId) -> Any:
-        """What the kernel is told when a partition is copied."""
-        return Rebuilt(partition)
+    def _completed(self, partition: PartitionId) -> list[Any]:
+        """A partition is copied: tell the kernel."""
+        return [Rebuilt(partition)]
 
     def _is_complete(self, partition: PartitionId) -> bool:
         """Whether the sources so far hold, for every table, all that was acknowledged here."""

@@ -1,25 +1,28 @@
 """A new owner copies its moving partitions from the old ones, while a change is under way.
 
-    per partition:  scan old owner A page by page, merge -> scan B ... -> N-W+1 of them -> copied
+    per partition:  scan old owner A page by page, merge -> scan B ... -> N-W+1 of them
+                      -> noted in the log, behind the records -> durable: copied
 
 The same scans as after a lost disk (`rebuild`), from other sources: the owners before the change.
 Only one that holds the joint epoch is a source, for until then it takes writes that count in the
-old owners alone, which a scan might miss. The writes of the joint epoch come by themselves.
+old owners alone, which a scan might miss. The writes of the joint epoch come by themselves. What
+is copied is noted, so that a restart goes on where it was.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
+from dynamo.background import Durable
 from dynamo.config import TableConfig
-from dynamo.repair.rebuild import SCANS_MAX, Rebuild
+from dynamo.ports import RecordStore
+from dynamo.repair.rebuild import SCANS_MAX, Rebuild, decode_partitions, encode_partitions
 from dynamo.ring.ring import Ring
 from dynamo.types import NodeId, PartitionId
 
-
-class Copied(NamedTuple):
-    """For the kernel: this node has what it needs of the partition; make that durable after it."""
-
-    partition: PartitionId
+COPIED = "copied partitions"
+"""The name under which a store keeps what was copied, and in which epoch."""
+EPOCH_BYTES = 8
 
 
 class Transfers(Rebuild):
@@ -34,20 +37,26 @@ class Transfers(Rebuild):
         copied: frozenset[PartitionId],
         holds: Callable[[NodeId], bool],
         next_id: Callable[[], int],
-        has_room: Callable[[], bool] = lambda: True,
+        store: RecordStore,
     ) -> None:
         """`copied`: what was copied before a restart; `holds`: whether a node has said that it
         holds the epoch of these rings durably."""
-        self._new, self._holds_epoch = new, holds
-        sizes = sorted({table.n for table in tables})
-        gained = frozenset(
+        self._new, self._holds_epoch, self._store = new, holds, store
+        self.gained = frozenset(
             partition
-            for n in sizes
+            for n in sorted({table.n for table in tables})
             for partition in new.primaries_of(me, n)
             if me not in old.preference_list(partition, n)
         )
-        super().__init__(me, old, tables, gained - copied, next_id, has_room)
-        self.total = len(gained)
+        missing = self.gained - copied
+
+        def has_room() -> bool:
+            return store.refusal() is None
+
+        super().__init__(me, old, tables, missing, next_id, has_room)
+        self.total = len(self.gained)
+        self._noted: set[PartitionId] = set()
+        self._done = self.gained & copied
         self._up: set[NodeId] = set()
 
     def advance(self, up: set[NodeId], now_ms: float) -> list[Any]:
@@ -56,15 +65,26 @@ class Transfers(Rebuild):
         return super().advance(self._up, now_ms)
 
     def lacking(self) -> dict[PartitionId, str]:
-        """What is still to be copied, and why each partition waits."""
-        return {partition: self._reason(partition) for partition in self._copied}
+        """What is not durably copied yet, and why each partition waits."""
+        noted = dict.fromkeys(sorted(self._noted), "is being made durable")
+        return {partition: self._reason(partition) for partition in self._copied} | noted
 
     def status(self) -> dict[str, Any]:
         """How far the copying is."""
-        return {"transfers": {"copied": self.total - self.missing(), "of": self.total}}
+        return {"transfers": {"copied": len(self._done), "of": self.total}}
 
-    def _completed(self, partition: PartitionId) -> Any:
-        return Copied(partition)
+    def _completed(self, partition: PartitionId) -> list[Any]:
+        """All of its records are in the log: note it behind them."""
+        self._noted.add(partition)
+        listed = tuple(sorted(self._done | self._noted))
+        value = self._ring.epoch.to_bytes(EPOCH_BYTES, "big") + encode_partitions(listed)
+        self._store.put_meta(COPIED, value, Durable(partial(self._kept, partition)))
+        return []
+
+    def _kept(self, partition: PartitionId, now_ms: float) -> list[Any]:
+        self._noted.discard(partition)
+        self._done |= {partition}
+        return []
 
     def _needs(self, partition: PartitionId) -> Iterator[tuple[Sequence[NodeId], int]]:
         for n, w in self._quorums:
@@ -89,3 +109,10 @@ class Transfers(Rebuild):
                     f"{lost}: not linked, or not yet in this epoch"
                 )
         return f"waits for its turn, {SCANS_MAX} at a time"
+
+
+def decode_copied(value: bytes | None, epoch: int) -> frozenset[PartitionId]:
+    """What was copied in this very epoch."""
+    if not value or int.from_bytes(value[:EPOCH_BYTES], "big") != epoch:
+        return frozenset()
+    return decode_partitions(value[EPOCH_BYTES:])

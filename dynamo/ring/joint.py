@@ -74,6 +74,10 @@ class Rings:
         moving = self._moving.get((partition, n)) if self._moving else None
         return 0 if moving is None else moving.extra
 
+    def owns_all(self, node: NodeId, n: int) -> bool:
+        """Whether `node` is one of the first n of every partition."""
+        return len(self.of(node, n)) == self.ring.partitions
+
     def of(self, node: NodeId, n: int) -> frozenset[PartitionId]:
         """The partitions of which `node` is one of the first n, on either side."""
         old = self.ring.primaries_of(node, n)

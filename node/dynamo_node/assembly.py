@@ -7,15 +7,17 @@ stop:  refuse new work ─▶ wait for what is in flight ─▶ close links ─�
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
+from dynamo.brain import Brain, Recalled, founders, recalled
 from dynamo.config import ClusterConfig, NodeConfig
 from dynamo.coordination.identity import Identity
 from dynamo.errors import CorruptData, StorageFailed
-from dynamo.kernel import Kernel
+from dynamo.membership.epochs import STATE
+from dynamo.membership.topology import Topology
 from dynamo.meters import Meters
 from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
 from dynamo.repair.rebuild import MISSING
@@ -48,27 +50,36 @@ def initial_ring(config: ClusterConfig) -> Ring:
 
 @asynccontextmanager
 async def running_node(
-    config: ClusterConfig, name: str, *, bootstrap: bool, engine: Engine | None = None
+    config: ClusterConfig,
+    name: str,
+    *,
+    bootstrap: bool,
+    engine: Engine | None = None,
+    joins: Callable[[], Awaitable[Topology]] | None = None,
 ) -> AsyncIterator[Node]:
     """A node that serves frames inside the context, and drains and stops cleanly at its end.
 
-    `engine`: an unopened one to use instead of the node's own directory.
+    `engine`: an unopened one to use instead of the node's own directory. `joins`: tells
+    the epoch of a running cluster, if this node is no founder and was never told.
     """
     me = config.node(name)
     loop = asyncio.get_running_loop()
-    ring = initial_ring(config)
     opened, recovery = await loop.run_in_executor(None, opened_engine, me, engine)
     try:
-        decided = _boot(opened, recovery, ring, me.name, bootstrap)
+        if joins is None or opened.get_meta(STATE) is not None:
+            first = founders(initial_ring(config), config)
+        else:
+            first = await joins()
+        decided, known = _boot(opened, recovery, first, me.name, bootstrap)
     except BaseException:
         opened.close()
         raise
     identity = Identity(
-        me.name, decided.incarnation, decided.epoch, decided.unclean_epoch, ring.partitions
+        me.name, decided.incarnation, decided.epoch, decided.unclean_epoch, config.partitions
     )
     meters = Meters()
-    kernel = Kernel(config, ring, identity, opened, meters, decided.missing)
-    node = Node(config, kernel, opened, decided, me.name, meters)
+    brain = Brain(config, identity, opened, meters, known, decided.missing)
+    node = Node(config, brain, opened, decided, me.name, meters)
     async with AsyncExitStack() as stack:
         interval = me.interval_ms if me.durability == "interval" else None
         driver = StoreDriver(opened, node.persisted, node.fail, meters, interval)
@@ -83,14 +94,18 @@ async def running_node(
             await links.listen(me.address, me.port)
         except OSError as error:
             raise CannotStart(f"{me.seed} cannot be used for frames: {_why(error)}") from error
-        dialing = loop.create_task(keep_linked(node, links, config))
+        dialing = loop.create_task(keep_linked(node, links, config.timing))
         stack.push_async_callback(_cancelled, dialing)
         yield node
         await _drain(node, config.timing.drain_timeout_ms)
 
 
-def _boot(engine: Engine, recovery: Recovery, ring: Ring, me: NodeId, bootstrap: bool) -> Boot:
-    """Decide who starts, and make it durable before anything else happens."""
+def _boot(
+    engine: Engine, recovery: Recovery, first: Topology, me: NodeId, bootstrap: bool
+) -> tuple[Boot, Recalled]:
+    """Decide who starts in which epoch, and make it durable before anything else happens."""
+    lost = recovery.damaged or bool(engine.get_meta(ROLLED_BACK))
+    known = recalled(engine.get_meta, first, founder=bootstrap or not (recovery.fresh or lost))
     found = Found(
         recovery.fresh,
         recovery.clean,
@@ -99,9 +114,12 @@ def _boot(engine: Engine, recovery: Recovery, ring: Ring, me: NodeId, bootstrap:
         engine.get_meta(MISSING),
         bool(engine.get_meta(ROLLED_BACK)),
     )
+    ring = known.state.topology.ring
     mine = ring.primaries_of(me, ring.n_max)
     decided = boot(found, mine, bootstrap, time.time_ns() // 1_000_000)
-    for name, value in decided.meta().items():
+    if lost:
+        known = known.in_another_life()
+    for name, value in {**decided.meta(), STATE: known.state.encoded()}.items():
         engine.put_meta(name, value, None)
     while (group := engine.take_group()) is not None:
         group.run()
@@ -119,7 +137,7 @@ def _boot(engine: Engine, recovery: Recovery, ring: Ring, me: NodeId, bootstrap:
         epoch=decided.epoch,
         partitions_missing=len(decided.missing),
     )
-    return decided
+    return decided, known
 
 
 def _limits(config: ClusterConfig, me: NodeConfig) -> LinkLimits:

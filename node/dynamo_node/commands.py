@@ -1,5 +1,6 @@
 """The command line of `dynamo-node`: what may be said and what it means."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from dynamo.config import NODES_MAX, ClusterConfig, builtin
 from dynamo_node.config_file import load
 from dynamo_node.config_text import render
+from dynamo_node.joining import with_newcomer
 from dynamo_node.logs import LogFormat, LogLevel
 from dynamo_node.up import UpOptions
 from dynamo_node.up import up as run_cluster
@@ -20,6 +22,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+Bootstrap = Annotated[
+    bool,
+    typer.Option(
+        "--bootstrap",
+        help="Take an empty directory for complete: only when the whole cluster is new. "
+        "Without it, the node copies its data from the others first.",
+    ),
+]
+JoinSeed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Any member of a running cluster: be a new node of it, which `dynamo member commit "
+        "join` then makes a member.",
+    ),
+]
+Place = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="Where a node listens that the file does not name.")
+]
 
 
 @app.command()
@@ -72,14 +95,9 @@ def up(
 def run(
     config: Annotated[Path, typer.Option(help="The cluster's cluster.yml.")],
     name: Annotated[str, typer.Option(help="Which of its nodes to be.")],
-    bootstrap: Annotated[
-        bool,
-        typer.Option(
-            "--bootstrap",
-            help="Take an empty directory for complete: only when the whole cluster is new. "
-            "Without it, the node copies its data from the others first.",
-        ),
-    ] = False,
+    bootstrap: Bootstrap = False,
+    join: JoinSeed = None,
+    address: Place = "",
     data: Annotated[
         Path | None, typer.Option(help="The node's directory, instead of the file's.")
     ] = None,
@@ -102,6 +120,8 @@ def run(
     if log_level not in levels:
         raise typer.BadParameter("must be info or warning", param_hint="--log-level")
     cluster = load(config)
+    if join is not None:
+        cluster = with_newcomer(cluster, name, address)
 
     # Here, because only a node needs the storage engine and the servers.
     from dynamo_node.daemon import serve
@@ -118,7 +138,7 @@ def run(
         formats[log_format],
         levels[log_level],
     )
-    raise typer.Exit(run_node(options, serve))
+    raise typer.Exit(run_node(options, partial(serve, join=join)))
 
 
 def _configuration(

@@ -7,11 +7,13 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from dynamo.config import ClusterConfig
 from dynamo_node.assembly import running_node
 from dynamo_node.edges import open_edges
+from dynamo_node.joining import topology_at
 from dynamo_node.node import Node
 
 SWITCH_INTERVAL_S = 0.0005
@@ -33,27 +35,33 @@ async def serve(
     *,
     bootstrap: bool,
     ready: Callable[[dict[str, Any]], None],
+    join: str | None = None,
 ) -> None:
-    """Serve as node `name` until SIGTERM or Ctrl-C, then drain. Raises what ends the node."""
+    """Serve as node `name` until SIGTERM or Ctrl-C, then drain. Raises what ends the node.
+
+    `join`: HOST:PORT of a member of the cluster that this node is to join.
+    """
     me = config.node(name)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _keep_freed_memory()
     _collect_seldom()
     stop = _stop_signal()
+    joins = None if join is None else partial(topology_at, join, config)
     async with (
-        running_node(config, name, bootstrap=bootstrap) as node,
+        running_node(config, name, bootstrap=bootstrap, joins=joins) as node,
         open_edges(node, me),
     ):
-        await _linked(node, config, stop)
+        await _linked(node, stop)
         ready({"port": me.port, "grpc_port": me.grpc_port, "metrics_port": me.metrics_port})
         await asyncio.wait([stop, node.failed], return_when=asyncio.FIRST_COMPLETED)
         if node.failed.done():
             node.failed.result()
 
 
-async def _linked(node: Node, config: ClusterConfig, stop: "asyncio.Future[None]") -> None:
+async def _linked(node: Node, stop: "asyncio.Future[None]") -> None:
     """Return when all peers are linked, or it is not worth waiting any longer."""
-    peers = [peer.name for peer in config.nodes if peer.name != node.me]
+    members = node.brain.topology.members
+    peers = [peer for peer in members if peer != node.me] if node.me in members else []
     with suppress(TimeoutError):
         async with asyncio.timeout(LINKED_WITHIN_S):
             while not all(map(node.is_linked, peers)) and not (stop.done() or node.failed.done()):

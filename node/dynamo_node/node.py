@@ -17,8 +17,9 @@ from typing import Any
 
 import structlog
 
+from dynamo.brain import Brain
 from dynamo.config import ClusterConfig, TableConfig
-from dynamo.errors import CorruptData, DynamoError, StorageFailed
+from dynamo.errors import Code, CorruptData, DynamoError, StorageFailed
 from dynamo.kernel import Kernel
 from dynamo.messages import (
     Broadcast,
@@ -26,6 +27,7 @@ from dynamo.messages import (
     Disconnect,
     Effect,
     Event,
+    Failed,
     GetDone,
     PeerDown,
     PeerUp,
@@ -57,6 +59,9 @@ MESSAGES_AT_ONCE_MAX = 32
 Higher: a client that reads nothing makes this node hold more for a moment (at worst so many records
 of the largest size); lower: more calls of the kernel under load."""
 
+RETRY_MS = 20
+"""Between two tries of a local call that a ring change interrupts."""
+
 LOCAL_CALLS = 0
 """The source of requests that come through this node's own door."""
 
@@ -69,13 +74,13 @@ class Node:
     def __init__(
         self,
         config: ClusterConfig,
-        kernel: Kernel,
+        brain: Brain,
         engine: Engine,
         boot: Boot,
         me: NodeId,
         meters: Meters,
     ) -> None:
-        self.kernel, self.engine, self.me, self.meters = kernel, engine, me, meters
+        self.brain, self.engine, self.me, self.meters = brain, engine, me, meters
         self.config, self._boot = config, boot
         self._boots = Boots(engine)
         self._old_copies: dict[NodeId, int] = {}
@@ -85,11 +90,19 @@ class Node:
         self._call_numbers = count(1)
         self._ticking = False
         self._alarm: asyncio.TimerHandle | None = None
+        self._epoch = brain.topology.epoch
+        self.members_changed = asyncio.Event()
+        """Set when an epoch with other members may be in force."""
         self._loop = asyncio.get_running_loop()
         self.driver: StoreDriver | None = None
         self._drained: asyncio.Event | None = None
         self.failed: asyncio.Future[None] = self._loop.create_future()
         """Ends with the error that ends the node."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """That of the present epoch."""
+        return self.brain.kernel
 
     # links
 
@@ -162,13 +175,17 @@ class Node:
         """Hand an event to the kernel and perform what it wants."""
         now = Instant(self._loop.time() * 1000, time.time_ns() // 1_000_000)
         try:
-            effects = self.kernel.handle(event, now)
+            effects = self.brain.handle(event, now)
         except (CorruptData, StorageFailed) as error:
             # Damage not of a record, which the kernel bears, but of a whole table, or no answer at
             # all from the disk: a node that went on would fail every link that asks for anything.
             self.fail(error)
             return
         self._perform(effects)
+        if self.brain.topology.epoch != self._epoch:
+            self._epoch = self.brain.topology.epoch
+            log.info("ring changed", epoch=self._epoch, change=self.brain.topology.change)
+            self.members_changed.set()
         if self.driver is not None:
             self.driver.kick()
         if self._drained is not None and not self.kernel.in_flight():
@@ -189,12 +206,22 @@ class Node:
     async def drained(self) -> None:
         """Take nothing new; return when every operation in flight is answered."""
         self._drained = asyncio.Event()
-        self.kernel.drain()
+        self.brain.drain()
         self.feed(Tick())
         await self._drained.wait()
 
     async def call(self, message: Request, deadline_ms: int) -> Answer:
-        """Ask this node as its own client (`Door`); the kernel keeps the deadline."""
+        """Ask this node as its own client (`Door`); the kernel keeps the deadline. What a ring
+        change has interrupted is asked again: a write under its own id is one write."""
+        until_s = self._loop.time() + (deadline_ms or self.config.timing.request_timeout_ms) / 1000
+        while True:
+            left_ms = int((until_s - self._loop.time()) * 1000)
+            answer = await self._call(message, max(left_ms, 1))
+            if type(answer) is not Failed or answer.code != Code.WRONG_RING or left_ms <= RETRY_MS:
+                return answer
+            await asyncio.sleep(RETRY_MS / 1000)
+
+    async def _call(self, message: Request, deadline_ms: int) -> Answer:
         id = next(self._call_numbers)
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._calls[id] = answer
@@ -204,6 +231,13 @@ class Node:
             return await answer
         finally:
             del self._calls[id]
+
+    def part_with_strangers(self) -> None:
+        """Close the links to who is no member any more."""
+        members = self.brain.topology.members
+        for source, link in list(self._links.items()):
+            if isinstance(source, str) and source not in members:
+                link.close(f"{source} is no member any more")
 
     def table_by_name(self, name: str) -> TableConfig | None:
         """The table called `name`, if any."""
@@ -258,7 +292,7 @@ class Node:
     def _peer_opened(self, link: Link, hello: Hello) -> None:
         """A member introduces itself: check that neither disk is an old copy, then link it."""
         node = NodeId(hello.name)
-        if node == self.me or all(member.name != node for member in self.config.nodes):
+        if node == self.me or node not in self.brain.topology.members:
             link.close(f"{node} is not another member of this cluster")
             return
         if hello.boot_remembered is not None and hello.boot_remembered > self._boot.number:

@@ -139,7 +139,7 @@ class ClusterProcess:
     async def start(self) -> None:
         """Start it, on the same ports as before if there was a before, and wait until it serves."""
         while True:
-            self.port = self.port or _free_port(len(self.names))
+            self.port = self.port or free_port(len(self.names))
             self._up = Program(
                 *(*NODE_COMMAND, "up", "--data", str(self.data)),
                 *("--ready-file", str(self.ready_file), *self._wanted(), *self._options),
@@ -298,7 +298,7 @@ def _reader(stream: IO[str], lines: list[str]) -> Thread:
     return thread
 
 
-def _free_port(nodes: int) -> int:
+def free_port(nodes: int) -> int:
     """A first port such that `up` finds all it wants free."""
     for port in random.SystemRandom().sample(PORTS, 100):
         wanted = [port + part + i for part in (0, 100, 200) for i in range(nodes)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dynamo import messages as m
 from dynamo import messages_detection as d
 from dynamo import messages_exchange as x
+from dynamo import messages_members as c
 from dynamo.errors import ProtocolViolation
 
 KEY = b"\x00\x01\x00\x00\x00\x01k\x00\x01"
@@ -29,7 +30,7 @@ SAMPLES: list[Any] = [
     m.GetDone(m.GET_DONE, 10, (b"a", b"b"), b"c", 5),  # type: ignore[arg-type]
     m.Failed(m.FAILED, 11, 1, "why", 2, 1, 3, (("n1", "gone"),), True, 0),
     m.OutcomeDone(m.OUTCOME_DONE, 12, "applied"),
-    m.ClusterIs(m.CLUSTER_IS, 13, (1,), (), (), {"n1": ("h", 1)}, 5),
+    m.ClusterIs(m.CLUSTER_IS, 13, (1,), (), (), {"n1": ("h", 1)}, 5, ()),
     m.StatusIs(m.STATUS_IS, 14, {}),
     m.ReplicaStored(m.REPLICA_STORED, (1, 2), True),
     m.ReplicaMerged(m.REPLICA_MERGED, 15, b"record"),
@@ -51,6 +52,13 @@ SAMPLES: list[Any] = [
     d.ProbeDone(d.PROBE_DONE, 22, 3),
     d.ProbedFor(d.PROBED_FOR, 23, "n3", 3),  # type: ignore[arg-type]
     d.GossipPull(d.GOSSIP_PULL, 1, 0, ()),
+    c.EpochWord(c.EPOCH_WORD, 0, (1, (1, "n1", "a"))),
+    c.EpochReport(c.EPOCH_REPORT, 2, "a", (("copies from n1", b"\x00\x07\x00\x08"),)),
+    c.ClientEpoch(c.CLIENT_EPOCH, 2),
+    c.AskChange(c.ASK_CHANGE, 24, "leave", 1, ("n1",)),
+    c.ChangeIs(c.CHANGE_IS, 24, "won", 2, "epoch 2 is decided: leave n1"),
+    c.AskTopology(c.ASK_TOPOLOGY, 25),
+    c.TopologyIs(c.TOPOLOGY_IS, 25, b"topology"),
 ]
 IDS = [f"{type(sample).__name__}-{number}" for number, sample in enumerate(SAMPLES)]
 WRONG: list[Any] = [None, 1, -1, 1.5, True, "text", b"bytes", (), (1,), ("x",), {}, {"a": 1}]
@@ -140,6 +148,12 @@ def test_every_kind_has_a_sample_and_a_parser() -> None:
         (x.READ_ITEMS, 1, (b"short",)),
         (x.READ_ITEMS, 1, (5,)),
         (x.READ_ITEMS, 1, (KEY,) * (x.KEYS_AT_ONCE_MAX + 1)),
+        (c.EPOCH_REPORT, -1, "a", ()),
+        (c.EPOCH_REPORT, 2, "a", (("why",),)),
+        (c.EPOCH_REPORT, 2, "a", (("why", b"odd"),)),
+        (c.EPOCH_REPORT, 2, "a", ("why",)),
+        (c.CLIENT_EPOCH, -1),
+        (c.CLIENT_EPOCH, 1 << 62),
         (m.GET_DONE, 1, (b"a", None), b"c", 5),
         (m.GET_DONE, 1, ("a",), b"c", 5),
         (d.PROBE, 1, -1, 0),

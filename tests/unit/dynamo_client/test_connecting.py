@@ -90,7 +90,7 @@ async def test_another_cluster_is_refused() -> None:
 
 async def test_a_cluster_described_in_a_wrong_way_is_told() -> None:
     async with fake_cluster(1) as cluster:
-        cluster["n1"].rule(ASK_CLUSTER, reply(CLUSTER_IS, (1, 2), (), (), {}, 0))
+        cluster["n1"].rule(ASK_CLUSTER, reply(CLUSTER_IS, (1, 2), (), (), {}, 0, ()))
         with pytest.raises((NoNodeAnswered, ProtocolViolation), match="wrong way"):
             async with connect(cluster.seeds):
                 pass

@@ -1,0 +1,266 @@
+"""Ring changes end to end in the core: joins, leaves, barriers, restarts, cancelled and forced."""
+
+import pytest
+from brain_cluster import CLIENT, BrainCluster, is_ring_error, place_of
+
+from dynamo.membership.change import FORCED_STEP
+from dynamo.messages import (
+    FAILED,
+    REPLICA_GET,
+    REPLICA_PUT,
+    REPLICA_REFUSED,
+    Received,
+    ReplicaGet,
+    ReplicaPut,
+)
+from dynamo.messages_members import CLIENT_EPOCH, ClientEpoch
+from dynamo.ports import BEHIND
+from dynamo.types import NodeId
+
+N1, N2, N3, N4, N5 = (NodeId(f"n{number}") for number in range(1, 6))
+KEYS = [b"key-%d" % number for number in range(40)]
+
+
+def written_cluster() -> BrainCluster:
+    """Three nodes that hold the keys, and a fourth that is started."""
+    cluster = BrainCluster()
+    for key in KEYS:
+        cluster.written(N1, key, b"old")
+    cluster.add(N4)
+    return cluster
+
+
+def joining_cluster() -> BrainCluster:
+    """The same in the joint epoch: decided, nothing copied yet."""
+    cluster = written_cluster()
+    answer = cluster.join(N2, N4)
+    assert answer is not None
+    assert answer.verdict == "won"
+    return cluster
+
+
+def moving_key(cluster: BrainCluster) -> bytes:
+    """A key whose partition n4 gains."""
+    rings = cluster.brains[N1].kernel.scope.rings
+    return next(key for key in KEYS if rings.extra(cluster.key_of(key)[0], 3))
+
+
+def test_a_node_joins_and_everything_is_readable_through_it() -> None:
+    cluster = joining_cluster()
+    assert set(cluster.epochs().values()) == {2}
+    cluster.pass_ms(2000)
+    assert set(cluster.epochs().values()) == {3}
+    ring = cluster.brains[N4].topology.ring
+    assert [member.node for member in ring.members] == [N1, N2, N3, N4]
+    assert len(ring.primaries_of(N4, 3)) == 12
+    for key in KEYS:
+        assert cluster.read(N4, key) == (b"old",)
+        partition, item = cluster.key_of(key)
+        if N4 in ring.preference_list(partition, 3):
+            assert cluster.stores[N4].get(item) is not None
+
+
+def test_writes_and_reads_go_on_while_the_data_moves() -> None:
+    cluster = joining_cluster()
+    for number, key in enumerate(KEYS):
+        node = (N1, N2, N3, N4)[number % 4]
+        cluster.written(node, key, b"new")
+    for key in KEYS:
+        assert b"new" in cluster.read(N3, key)
+    cluster.pass_ms(2000)
+    for key in KEYS:
+        assert b"new" in cluster.read(N4, key)
+
+
+def test_a_member_leaves_and_is_a_stranger_then() -> None:
+    cluster = joining_cluster()
+    cluster.pass_ms(2000)
+    answer = cluster.order(N1, "leave", N2)
+    assert answer is not None
+    assert answer.verdict == "won"
+    cluster.pass_ms(2000)
+    assert set(cluster.epochs().values()) == {5}
+    assert cluster.brains[N1].topology.members == (N1, N3, N4)
+    for key in KEYS:
+        assert cluster.read(N1, key) == (b"old",)
+    # Who has left holds no partition; what it is asked it passes on to an owner.
+    assert cluster.read(N2, KEYS[0]) == (b"old",)
+
+
+def test_during_a_change_a_write_needs_both_sides() -> None:
+    """With n4 and one more away, three of the four owners cannot be had."""
+    cluster = joining_cluster()
+    key = moving_key(cluster)
+    cluster.stop(N4)
+    cluster.written(N1, key, b"three old owners are two of either side")
+    cluster.stop(N3)
+    answer = cluster.put(N1, key, b"x")
+    assert answer.kind == FAILED
+    assert answer.needed == 3
+
+
+def test_what_is_under_way_when_a_ring_comes_is_to_be_asked_again() -> None:
+    cluster = written_cluster()
+    cluster.hold(N2)
+    cluster.hold(N3)
+    put = cluster.put(N1, KEYS[0], b"waits for an acknowledgement")
+    assert put is None
+    topology_before = cluster.brains[N1].topology
+    # The others decide without n1 having heard of it; then it hears of the epoch.
+    waiting = {name: cluster.held.pop(name) for name in (N2, N3)}
+    answer = cluster.join(N2, N4)
+    assert answer is not None
+    assert answer.verdict == "won"
+    assert cluster.brains[N1].topology.epoch == topology_before.epoch + 1
+    (told,) = [word for word in cluster.answers.values() if is_ring_error(word, unknown=True)]
+    assert told.id == max(id for id in cluster.answers if id < answer.id)
+    assert waiting
+
+
+def test_who_has_not_heard_of_the_change_gets_no_quorum_and_hears_of_it() -> None:
+    cluster = written_cluster()
+    cluster.hold(N3)
+    answer = cluster.join(N1, N4)
+    assert answer is not None
+    assert answer.verdict == "won"
+    assert cluster.epochs() == {N1: 2, N2: 2, N3: 1, N4: 2}
+    # n3 still coordinates by the old ring: its replicas refuse, and tell it.
+    cluster.put(N3, moving_key(cluster), b"by the old ring")
+    assert cluster.epochs()[N3] == 1
+    cluster.release(N3)
+    assert cluster.epochs()[N3] == 2
+    assert [word for word in cluster.answers.values() if is_ring_error(word, unknown=True)]
+
+
+@pytest.mark.parametrize("kind", [REPLICA_GET, REPLICA_PUT])
+def test_a_link_that_has_not_spoken_for_the_joint_epoch_is_refused(kind: int) -> None:
+    cluster = joining_cluster()
+    _, item = cluster.key_of(KEYS[0])
+    record = cluster.stores[N1].get(item)
+    assert record is not None
+    stranger = {
+        REPLICA_GET: ReplicaGet(REPLICA_GET, 99, item, None),
+        REPLICA_PUT: ReplicaPut(REPLICA_PUT, 99, item, record, b""),
+    }[kind]
+    answer = cluster.ask(N1, stranger)
+    assert (answer.kind, answer.cause) == (REPLICA_REFUSED, BEHIND)
+
+
+def test_a_client_that_says_its_epoch_reads_replicas_itself() -> None:
+    cluster = joining_cluster()
+    _, item = cluster.key_of(KEYS[0])
+    cluster.feed(N1, received(ClientEpoch(CLIENT_EPOCH, 1)))
+    assert cluster.ask(N1, ReplicaGet(REPLICA_GET, 98, item, None)).kind == REPLICA_REFUSED
+    cluster.feed(N1, received(ClientEpoch(CLIENT_EPOCH, 2)))
+    assert cluster.ask(N1, ReplicaGet(REPLICA_GET, 99, item, None)).record is not None
+
+
+def test_the_end_of_a_change_bars_nobody_who_knew_its_beginning() -> None:
+    cluster = joining_cluster()
+    _, item = cluster.key_of(KEYS[0])
+    cluster.feed(N1, received(ClientEpoch(CLIENT_EPOCH, 2)))
+    cluster.pass_ms(2000)
+    assert cluster.epochs()[N1] == 3
+    assert cluster.ask(N1, ReplicaGet(REPLICA_GET, 99, item, None)).kind != REPLICA_REFUSED
+
+
+def test_of_two_joins_ordered_at_once_one_wins_and_the_other_is_told() -> None:
+    cluster = written_cluster()
+    cluster.add(N5)
+    fields = {node: (node, "", "", 1.0, *place_of(node)) for node in (N4, N5)}
+    for node in (N1, N2, N3):
+        cluster.hold(node)
+    assert cluster.order(N1, "join", *fields[N4]) is None
+    assert cluster.order(N2, "join", *fields[N5]) is None
+    for node in (N1, N2, N3):
+        cluster.release(node)
+    cluster.pass_ms(3000)
+    told = [word for word in cluster.answers.values() if hasattr(word, "verdict")]
+    assert sorted(word.verdict for word in told) == ["lost", "won"]
+    assert len({word.text.partition(": ")[2] for word in told}) == 1
+    assert len(cluster.brains[N1].topology.members) == 4
+
+
+def test_a_newcomer_that_starts_again_goes_on_where_it_was() -> None:
+    cluster = joining_cluster()
+    transfers = cluster.brains[N4].kernel.status()["transfers"]
+    cluster.pass_ms(1)
+    cluster.stop(N4)
+    cluster.start(N4, cluster.first)
+    again = cluster.brains[N4].kernel.status()["transfers"]
+    assert again["copied"] >= transfers["copied"]
+    assert again["of"] == 12
+    cluster.settle()
+    cluster.pass_ms(2000)
+    assert set(cluster.epochs().values()) == {3}
+    for key in KEYS:
+        assert cluster.read(N4, key) == (b"old",)
+
+
+def test_a_change_waits_for_a_newcomer_that_is_away_says_so_and_can_be_cancelled() -> None:
+    cluster = written_cluster()
+    del cluster.brains[N4]
+    assert cluster.join(N1, N4) is not None
+    cluster.pass_ms(2000)
+    change = cluster.brains[N1].kernel.status()["change"]
+    assert change["partitions"] == 12
+    assert change["ready"] == 0
+    assert [*change["waiting"]] == ["n4 has not reported that it holds epoch 2"]
+    answer = cluster.order(N3, "cancel")
+    assert answer is not None
+    assert answer.verdict == "won"
+    assert cluster.epochs() == {N1: 3, N2: 3, N3: 3}
+    assert cluster.brains[N1].topology.members == (N1, N2, N3)
+    cluster.written(N1, KEYS[0], b"goes on")
+
+
+def test_a_forced_end_is_a_ring_without_proof_and_what_was_not_copied_is_rebuilt() -> None:
+    cluster = joining_cluster()
+    cluster.stop(N3)
+    cluster.stop(N2)
+    cluster.order(N1, "force", N2, N3)
+    assert cluster.brains[N1].topology.epoch == 3 + FORCED_STEP
+    cluster.pass_ms(100)
+    assert cluster.epochs() == {N1: 3 + FORCED_STEP, N4: 3 + FORCED_STEP}
+
+
+def test_what_cannot_be_is_refused_with_a_sentence() -> None:
+    cluster = joining_cluster()
+    for fields, reason in (
+        (("join", N5, "", "", 1.0, *place_of(N5)), "a change is under way (join n4"),
+        (("cancel",), "it was planned on epoch 1, but 2 is in force"),
+    ):
+        answer = cluster.order(N1, *fields, epoch=1 if fields == ("cancel",) else 0)
+        assert answer is not None
+        assert answer.verdict == "refused"
+        assert answer.text.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (("cancel",), "no change is under way"),
+        (("force",), "no change is under way"),
+        (("leave", N4), "no member is called n4"),
+        (("leave", N1), "leave n1 leaves 2 members that hold data"),
+        (("leave",), "no change is called 'leave' with 0 fields"),
+        (("dance", N1), "no change is called 'dance'"),
+        (("join", N4, "", "", 1.0, "", 0), "a newcomer needs an address and a port"),
+        (("join", N4, "", "", "heavy", "h", 1), "a newcomer is a name, a host, a zone"),
+        (("join", "", "", "", 1.0, "h", 1), "the newcomer"),
+        (("join", N1, "", "", 1.0, "h", 1), "n1 is a member already"),
+        (("weight", N1, 1.0), "n1 has the weight 1 already"),
+    ],
+    ids=str,
+)
+def test_an_order_that_anybody_may_have_sent_is_checked(
+    fields: tuple[object, ...], reason: str
+) -> None:
+    answer = BrainCluster().order(N1, *fields)  # type: ignore[arg-type]
+    assert answer is not None
+    assert answer.verdict == "refused"
+    assert answer.text.startswith(reason)
+
+
+def received(message: ClientEpoch) -> Received:
+    return Received(CLIENT, (tuple(message),))
