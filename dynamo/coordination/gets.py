@@ -43,10 +43,10 @@ class _Get:
         "damaged",
         "hedged",
         "key",
+        "later",
         "own",
         "read",
         "request_id",
-        "sent_ms",
         "source",
         "started_ms",
         "table",
@@ -57,7 +57,8 @@ class _Get:
     ) -> None:
         self.source, self.request_id, self.table = source, request.id, request.table
         self.read, self.key, self.started_ms = read, key, now_ms
-        self.sent_ms = now_ms
+        self.later: dict[NodeId, float] = {}
+        """When those were asked that were not asked at the start."""
         self.own: bytes | None = None
         self.candidates: list[NodeId] = []
         self.hedged = self.damaged = False
@@ -102,7 +103,8 @@ class Gets:
             return []
         if same and get.own is None:
             return self.refuse(node, id, "says `same` of nothing", now_ms)
-        self._scope.peers.answered(node, now_ms - get.sent_ms)
+        asked_ms = get.later.get(node, get.started_ms)
+        self._scope.peers.answered(node, now_ms - asked_ms)
         if get.read.answer(node, get.own if same else record):
             return self._answer(id, get, now_ms)
         return []
@@ -193,7 +195,8 @@ class Gets:
 
     def _ask(self, id: int, get: _Get, node: NodeId, now_ms: float) -> Send:
         get.read.ask(node)
-        get.sent_ms = now_ms
+        if now_ms != get.started_ms:
+            get.later[node] = now_ms
         self._scope.peers.asked(node, now_ms)
         known = get.own[:DIGEST_BYTES] if get.own else None
         return Send(node, ReplicaGet(REPLICA_GET, id, get.key, known))

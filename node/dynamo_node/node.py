@@ -93,6 +93,7 @@ class Node:
         self._epoch = brain.topology.epoch
         self.members_changed = asyncio.Event()
         """Set when an epoch with other members may be in force."""
+        self._rebuilding = brain.kernel.missing_partitions()
         self._loop = asyncio.get_running_loop()
         self.driver: StoreDriver | None = None
         self._drained: asyncio.Event | None = None
@@ -273,6 +274,9 @@ class Node:
         until its next deadline; an event before that looks again, it may have made an earlier one.
         """
         self._ticking = False
+        if self._rebuilding and not self.kernel.missing_partitions():
+            log.info("rebuilt; this node counts for reads again", partitions=self._rebuilding)
+            self._rebuilding = 0
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

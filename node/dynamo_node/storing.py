@@ -60,7 +60,7 @@ class StoreDriver:
         self._checkpointing: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._retry: asyncio.TimerHandle | None = None
-        self._disk_full = False
+        self._disk_full = self._checkpoint_put_off = False
 
     async def __aenter__(self) -> "StoreDriver":
         self._loop = asyncio.get_running_loop()
@@ -137,8 +137,11 @@ class StoreDriver:
             self._engine.checkpointed(checkpoint)
             self.checkpoints += 1
             self.checkpoint_ms += (time.perf_counter() - started) * 1000
+            self._checkpoint_put_off = False
         except DiskFull as error:
-            log.error("disk full, the checkpoint is put off", reason=str(error))
+            if not self._checkpoint_put_off:
+                log.error("disk full, the checkpoint is put off", reason=str(error))
+            self._checkpoint_put_off = True
             self._engine.checkpoint_failed(checkpoint)
             await asyncio.sleep(DISK_FULL_RETRY_S)
         except Exception as error:
