@@ -1,5 +1,6 @@
 """The command line of `dynamo-bench`: what may be said and what it means."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from dynamo_bench.machine import load_average, machine_facts
 from dynamo_bench.measure import Figures
 from dynamo_bench.progress import progress_bar, steps
 from dynamo_bench.replay import Comparison, Replayer
+from dynamo_bench.shop import CartWorkload, cart_load_over
 from dynamo_bench.targets import WORKLOADS, Cell
 from dynamo_bench.yardstick import Yardstick
 from dynamo_client import connect
@@ -78,6 +80,32 @@ def run(
             "table": table,
         }
         _print_json({**figures.as_json(), **asked})
+    else:
+        report.show_figures(report.console(), {f"{workload} × {concurrency}": figures})
+
+
+@app.command()
+def shop(
+    workload: Annotated[CartWorkload, typer.Option(help="What the workers do.")] = "add",
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where `dynamo-shop serve` listens.")
+    ] = "127.0.0.1:7900",
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls in flight.")] = 64,
+    duration: Annotated[float, typer.Option(min=0.1, help="Seconds.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Load the carts of a running shop over gRPC; `hot`: all workers change one cart."""
+
+    async def measured() -> Figures:
+        async with cart_load_over(address) as load:
+            with progress_bar(workload) as progress:
+                return await load.measure(
+                    workload, concurrency=concurrency, seconds=duration, progress=progress
+                )
+
+    figures = asyncio.run(measured())
+    if as_json:
+        _print_json({**figures.as_json(), "workload": workload, "concurrency": concurrency})
     else:
         report.show_figures(report.console(), {f"{workload} × {concurrency}": figures})
 

@@ -19,6 +19,7 @@ def status(*arguments: str) -> int:
     ("command", "option"),
     [
         ("run", "--reads"),
+        ("shop", "--address"),
         ("replay", "--verify-only"),
         ("compare", "--rounds"),
         ("yardstick", "--fdatasync"),
@@ -38,6 +39,7 @@ def test_every_command_has_help(
         ("run", "--workload", "delete"),
         ("run", "--concurrency", "65", "--keys", "64"),
         ("run", "--reads", "nobody"),
+        ("shop", "--workload", "sell"),
         ("yardstick", "--concurrency", "1,many"),
         ("replay", "no such file"),
     ],

@@ -242,14 +242,13 @@ async def test_who_has_no_time_left_is_told_the_stores_reason() -> None:
 
 async def test_a_fate_once_open_stays_so() -> None:
     world = World()
-    calls = await world.first_of("a", *"bcd")
+    calls = await world.first_of("a", *"bcde")
     await world.go(1)
     await world.go(2, UNKNOWN)
     await world.go(3, NO_QUORUM)
-    await world.begun(4)
-    world.values = ["nothing"]
-    await world.go(4)
-    assert await answers(calls) == ["a", UNKNOWN, UNKNOWN, "ad"]
+    await world.go(4, NO_QUORUM)
+    await world.go(5)
+    assert await answers(calls) == ["a", UNKNOWN, UNKNOWN, UNKNOWN, "ae"]
 
 
 async def test_nothing_is_kept_of_calls_that_are_over() -> None:
