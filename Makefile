@@ -13,7 +13,7 @@ SOURCES := setup.py $(shell find dynamo node client bench services protos -name 
 SEEDS ?= 150
 SECONDS_PER_CELL ?= 10
 
-.PHONY: run test check unit compiled test-compiled test-compiled-if-possible compiler javascript sim bench bench-million kernel data protos clean
+.PHONY: run test check unit compiled test-compiled test-compiled-if-possible compiler javascript sim chaos bench bench-million kernel data protos clean
 
 run: $(INSTALLED)
 	@$(BIN)/dynamo-node up --data data
@@ -39,6 +39,10 @@ bench: $(if $(filter $(BIN),$(BENCH)),$(INSTALLED),$(COMPILED_INSTALLED))
 
 bench-million: $(if $(filter $(BIN),$(BENCH)),$(INSTALLED),$(COMPILED_INSTALLED))
 	$(BENCH)/dynamo-bench compare --keys 1000000
+
+# Real nodes killed, stopped, wiped and cut off under load; docs/chaos.md. Repeat: make chaos SEED=42.
+chaos: $(INSTALLED)
+	$(BIN)/dynamo-bench chaos $(if $(SEED),--seed $(SEED))
 
 kernel: $(INSTALLED)
 	$(BIN)/python -m dynamo_bench.kernel

@@ -119,7 +119,12 @@ class NodeConfig:
     metrics_port: int = 0
     """Prometheus over HTTP; 0: port + 200."""
     address: str = "127.0.0.1"
-    """Where it listens and is reached. Anything but loopback is for a trusted network only."""
+    """Where it is reached, and listens. Anything but loopback is for a trusted network only."""
+    listen_address: str = ""
+    """Where it listens if it is reached elsewhere (in a container, behind NAT or a proxy); empty:
+    `address`."""
+    listen_port: int = 0
+    """Where it listens for frames if `port` is another's that passes them on; 0: `port`."""
     host: str = ""
     """Nodes with one label fail together, so copies avoid sharing it; empty: the node's name."""
     zone: str = ""
@@ -149,7 +154,8 @@ class NodeConfig:
         check_name(path, self.name)
         for name in ("port", "grpc_port", "metrics_port"):
             check_integer(f"{path}.{name}", getattr(self, name), 1, 65_535)
-        for name in ("address", "host", "zone", "data"):
+        check_integer(f"{path}.listen_port", self.listen_port, 0, 65_535)
+        for name in ("address", "listen_address", "host", "zone", "data"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(
                     f"{path}.{name}", f"{getattr(self, name)!r} must be text; use quotes"
@@ -161,8 +167,13 @@ class NodeConfig:
         self.limits.validate(f"{path}.limits")
 
     def ports(self) -> tuple[int, int, int]:
-        """(frames, gRPC, metrics)."""
-        return self.port, self.grpc_port, self.metrics_port
+        """(frames, gRPC, metrics), all of them on `listens_at`."""
+        return self.listen_port or self.port, self.grpc_port, self.metrics_port
+
+    @property
+    def listens_at(self) -> str:
+        """The address to which the node binds its ports."""
+        return self.listen_address or self.address
 
     @property
     def seed(self) -> str:
@@ -249,11 +260,13 @@ class ClusterConfig:
         if not self.nodes:
             raise ConfigError("nodes", "a cluster needs at least one node")
         _check_unique("name", ((f"nodes.{node.name}", node.name) for node in self.nodes))
-        taken: dict[tuple[str, int], str] = {}
+        taken: dict[tuple[str, str, int], str] = {}
         for node in self.nodes:
             path = f"nodes.{node.name}"
             for kind, port in zip(("port", "grpc_port", "metrics_port"), node.ports(), strict=True):
-                other = taken.setdefault((node.address, port), f"{node.name}'s {kind}")
+                other = taken.setdefault(
+                    (node.address, node.listens_at, port), f"{node.name}'s {kind}"
+                )
                 if other != f"{node.name}'s {kind}":
                     raise ConfigError(f"{path}.{kind}", f"{port} is already {other}")
             if node.limits.link_bytes_max < self.limits.frame_bytes_max:
@@ -268,6 +281,7 @@ class ClusterConfig:
                     f"{node.limits.memory_table_bytes_max} is below 2 x record_bytes_max="
                     f"{self.limits.record_bytes_max}; the largest record could never be stored",
                 )
+        _check_unique("place", ((f"nodes.{node.name}.port", node.seed) for node in self.nodes))
 
     def _validate_tables(self) -> None:
         _check_unique("name", ((f"tables.{table.name}", table.name) for table in self.tables))

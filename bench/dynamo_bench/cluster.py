@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Cluster:
 
     async def __aenter__(self) -> "Cluster":
         self._path = Path(tempfile.mkdtemp(prefix="dynamo-bench-", dir=self._parent))
-        self._port = _free_base_port()
+        self._port = free_base_port()
         try:
             await self.start()
         except BaseException:
@@ -114,15 +115,15 @@ def _rss_anon(pid: int) -> int:
     raise CannotMeasure(f"process {pid} tells no RssAnon")
 
 
-def _free_base_port() -> int:
-    """A port from which all that `up` derives are free.
+def free_base_port(groups: Sequence[int] = PORT_GROUPS, nodes: int = NODES) -> int:
+    """A port from which all are free that `up` (or the groups named) derives for so many nodes.
 
     Processes begin to look at different ones, because a port is not taken before a node starts.
     """
     first = os.getpid() % len(PORTS)
     candidates: list[int] = [*PORTS[first:], *PORTS[:first]]
     for base in candidates:
-        if all(_is_free(base + group + node) for group in PORT_GROUPS for node in range(NODES)):
+        if all(_is_free(base + group + node) for group in groups for node in range(nodes)):
             return base
     raise CannotMeasure(f"no free ports from {PORTS.start} to {PORTS.stop}")
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from dynamo_bench import compare as comparing
 from dynamo_bench import report, retail, retail_source, scale
+from dynamo_bench.chaos.command import chaos
 from dynamo_bench.cluster import Cluster
 from dynamo_bench.connection import load_over, loads_over
 from dynamo_bench.load import Reads, Workload
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.command()(chaos)
 
 DOWNLOADED = Path("build/online_retail.csv.gz")
 

@@ -31,11 +31,11 @@ def show_facts(out: Console, facts: Mapping[str, object]) -> None:
 
 def show_figures(out: Console, named: Mapping[str, Figures]) -> None:
     """One line per cell."""
-    table = Table("cell", *_numbers("ops/s", "p50 ms", "p99 ms", "p99.9 ms"), "errors")
+    table = Table("cell", *numbers("ops/s", "p50 ms", "p99 ms", "p99.9 ms"), "errors")
     for name, cell in named.items():
         errors = ", ".join(f"{kind}: {count}" for kind, count in cell.errors.items()) or "none"
-        numbers = (f"{cell.ops_per_s:,.0f}", str(cell.p50_ms), str(cell.p99_ms), str(cell.p999_ms))
-        table.add_row(name, *numbers, errors)
+        figures = (f"{cell.ops_per_s:,.0f}", str(cell.p50_ms), str(cell.p99_ms), str(cell.p999_ms))
+        table.add_row(name, *figures, errors)
     out.print(table)
 
 
@@ -43,7 +43,7 @@ def show_rows(out: Console, rows: Sequence[Row]) -> None:
     """The ratios beside what they must be."""
     table = Table(
         "target",
-        *_numbers("yardstick", "cluster", "ratio", "must", "aim"),
+        *numbers("yardstick", "cluster", "ratio", "must", "aim"),
         "reads",
         caption="medians of the rounds; the ratio is the median of the rounds' ratios",
     )
@@ -66,7 +66,7 @@ def show_rows(out: Console, rows: Sequence[Row]) -> None:
 
 def show_checks(out: Console, checks: Sequence[Check]) -> None:
     """The figures of the large data set beside their bounds."""
-    table = Table("figure", *_numbers("measured", "must"))
+    table = Table("figure", *numbers("measured", "must"))
     for check in checks:
         style = "green" if check.holds else "bold red"
         table.add_row(check.name, f"[{style}]{check.figure:,.2f} {check.unit}[/]", check.bound)
@@ -84,5 +84,6 @@ def show_comparison(out: Console, comparison: Comparison) -> None:
     )
 
 
-def _numbers(*headers: str) -> list[Column]:
+def numbers(*headers: str) -> list[Column]:
+    """Columns whose cells end at the right."""
     return [Column(header, justify="right") for header in headers]

@@ -15,7 +15,15 @@ its successor.
 """
 
 from dynamo.siblings.codec import decode_record
-from dynamo.siblings.record import OVERWRITTEN, VOID, Record, fate, forgotten, siblings
+from dynamo.siblings.record import (
+    OVERWRITTEN,
+    VOID,
+    Record,
+    fate,
+    forgotten,
+    siblings,
+    supersedes,
+)
 from dynamo.testing.history import KeyHistory, Read, numbers
 from dynamo.testing.store import Violation
 from dynamo.types import OperationId
@@ -95,6 +103,11 @@ def check_record(history: KeyHistory, read: Read, record: Record, where: str) ->
     payloads = tuple(v.payload for v in siblings(record) if v.payload is not None)
     stamp = max((value.stamp for value in record.values), default=0)
     return check_read(history, read, payloads, stamp, where)
+
+
+def alike(one: Record, other: Record) -> bool:
+    """Whether two replicas know and hold the same."""
+    return supersedes(one, other) and supersedes(other, one) and one.values == other.values
 
 
 def check_final(history: KeyHistory, found: int) -> None:

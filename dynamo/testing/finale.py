@@ -7,8 +7,8 @@ every key read by every node ─▶ owners' records compared, bounds checked
 from collections.abc import Callable, Iterator
 
 from dynamo.siblings.codec import decode_record, encode_context
-from dynamo.siblings.record import NOTHING, Record, forgotten, seen_by_reader, supersedes
-from dynamo.testing.checkers import check_final, check_record
+from dynamo.siblings.record import NOTHING, Record, forgotten, seen_by_reader
+from dynamo.testing.checkers import alike, check_final, check_record
 from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.history import KeyHistory, Write
@@ -105,8 +105,7 @@ class Finale:
     def _check_alike(self, history: KeyHistory, records: dict[NodeId, Record]) -> None:
         (first, one), *others = records.items()
         for node, other in others:
-            alike = supersedes(one, other) and supersedes(other, one)
-            if not alike or one.values != other.values:
+            if not alike(one, other):
                 raise Violation(
                     f"{first} and {node} still differ on {history.name}: {one} and {other}"
                 )

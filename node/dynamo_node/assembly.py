@@ -91,9 +91,10 @@ async def running_node(
         )
         await stack.enter_async_context(links)
         try:
-            await links.listen(me.address, me.port)
+            await links.listen(me.listens_at, me.ports()[0])
         except OSError as error:
-            raise CannotStart(f"{me.seed} cannot be used for frames: {_why(error)}") from error
+            place = f"{me.listens_at}:{me.ports()[0]}"
+            raise CannotStart(f"{place} cannot be used for frames: {_why(error)}") from error
         dialing = loop.create_task(keep_linked(node, links, config.timing))
         stack.push_async_callback(_cancelled, dialing)
         yield node

@@ -2,8 +2,8 @@
 
     cluster:   name, id, partitions (Q), hash
     defaults:  node: …, table: …      what every node and table has unless it says otherwise
-    nodes:     NAME: port, grpc_port, metrics_port, address, host, zone, weight, data,
-                     durability, interval_ms, limits
+    nodes:     NAME: port, grpc_port, metrics_port, address, listen_address, listen_port, host,
+                     zone, weight, data, durability, interval_ms, limits
     tables:    NAME: id, n, r, w, conflict_rule, sloppy, value_bytes_max, siblings_max
     timing:    preset and what differs from it
     limits:    bounds that are equal on all nodes

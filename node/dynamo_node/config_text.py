@@ -43,7 +43,8 @@ defaults:
   table: {table_defaults}
 
 # port: frames, for nodes and Python clients; grpc_port: every language; metrics_port: Prometheus.
-# Also: address, host and zone (copies avoid sharing them), weight, durability, interval_ms, limits.
+# Also: address, host and zone (copies avoid sharing them), weight, durability, interval_ms, limits;
+# listen_address and listen_port if a node is reached elsewhere than it listens (containers, NAT).
 nodes:
 {nodes}
 

@@ -20,9 +20,9 @@ async def open_edges(node: Node, me: NodeConfig) -> AsyncIterator[None]:
     sources = Sources(figures.node, figures.engine, figures.links)
     registry = registry_of(node.meters, sources)
     async with AsyncExitStack() as stack:
-        http = await start_metrics_http(me.address, me.metrics_port, registry, node.is_serving)
+        http = await start_metrics_http(me.listens_at, me.metrics_port, registry, node.is_serving)
         stack.push_async_callback(http.stop)
-        edge = await start_grpc(node, me.address, me.grpc_port)
+        edge = await start_grpc(node, me.listens_at, me.grpc_port)
         stack.push_async_callback(edge.stop, GRPC_GRACE_S)
         await edge.set_serving(True)
         yield

@@ -16,7 +16,7 @@ def require_free(nodes: Sequence[NodeConfig]) -> None:
     for node in nodes:
         for kind, port in zip(("frames", "gRPC", "metrics"), node.ports(), strict=True):
             try:
-                _listen_once(node.address, port)
+                _listen_once(node.listens_at, port)
             except OSError as error:
                 raise CannotStart(_sentence(node, kind, port, error)) from error
 
@@ -32,7 +32,7 @@ def _listen_once(address: str, port: int) -> None:
 
 
 def _sentence(node: NodeConfig, kind: str, port: int, error: OSError) -> str:
-    place = f"port {port} on {node.address}, for {kind} of {node.name},"
+    place = f"port {port} on {node.listens_at}, for {kind} of {node.name},"
     if error.errno == errno.EADDRINUSE:
         return (
             f"{place} is in use; stop what listens there (`ss -ltnp 'sport = :{port}'` shows it) "
@@ -41,5 +41,5 @@ def _sentence(node: NodeConfig, kind: str, port: int, error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"{place} is reserved for root; choose ports above 1023 with --port"
     if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return f"{place} cannot be used: {node.address} is no address of this machine"
+        return f"{place} cannot be used: {node.listens_at} is no address of this machine"
     return f"{place} cannot be used: {error.strerror}"

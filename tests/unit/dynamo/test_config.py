@@ -154,6 +154,26 @@ def test_two_hosts_may_use_the_same_ports() -> None:
     assert node(address="::1").seed == "[::1]:7400"
 
 
+def test_a_node_may_be_reached_elsewhere_than_it_listens() -> None:
+    inside = {"listen_address": "0.0.0.0", "listen_port": 7300}
+    nodes = tuple(node(f"n{i}", address=f"10.0.0.{i}", **inside) for i in (1, 2, 3))
+    assert [(n.seed, n.listens_at, n.ports()) for n in cluster(nodes=nodes).nodes] == [
+        (f"10.0.0.{i}:7400", "0.0.0.0", (7300, 7500, 7600)) for i in (1, 2, 3)
+    ]
+    assert (node().listens_at, node().ports()[0]) == ("127.0.0.1", 7400)
+
+
+def test_two_nodes_are_never_reached_at_one_place() -> None:
+    nodes = tuple(node(f"n{i}", 7400, listen_port=7300 + i, **others(i)) for i in (1, 2, 3))
+    with pytest.raises(ConfigError, match=r"another has the place 127.0.0.1:7400") as refused:
+        cluster(nodes=nodes)
+    assert refused.value.path == "nodes.n2.port"
+
+
+def others(i: int) -> dict[str, Any]:
+    return {"grpc_port": 7500 + i, "metrics_port": 7600 + i}
+
+
 def test_the_fingerprint_is_of_what_must_be_equal() -> None:
     config = builtin(id=ID)
     same = replace(config, name="other", timing=PRESETS["wan"], tables=())

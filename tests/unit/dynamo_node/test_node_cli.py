@@ -74,7 +74,7 @@ def test_a_wrong_file_is_one_sentence(command: Command, tmp_path: Path) -> None:
     status, _, err = command("up", "--config", str(file))
     assert status == 2
     assert err.count("\n") == 1
-    assert f"{file}:34: tables.cart.w: W=4 is above N=3" in err
+    assert f"{file}:35: tables.cart.w: W=4 is above N=3" in err
 
 
 def test_a_directory_that_cannot_be_made_is_one_sentence(command: Command, tmp_path: Path) -> None:

@@ -1,0 +1,247 @@
+"""The storage nodes: `dynamo-node run` processes that can be killed, stopped, wiped and started.
+
+One cluster.yml serves all: every node is reached at its front (`port`, where the proxy listens)
+and listens beside it (`listen_port`).
+"""
+
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import Any
+
+from dynamo.config import Durability
+from dynamo_bench.chaos.proxy import HOST, Place
+from dynamo_bench.chaos.schedule import ZONES
+from dynamo_bench.cluster import CannotMeasure, free_base_port
+
+FRONT, OWN, GRPC, METRICS = 0, 50, 100, 200
+"""Groups of ports above the base."""
+N, R, W = 3, 2, 2
+STRICT, SLOPPY = "ledger", "basket"
+TABLES = {
+    STRICT: {"id": 1, "n": N, "r": R, "w": W, "conflict_rule": "siblings", "sloppy": False},
+    SLOPPY: {"id": 2, "n": N, "r": R, "w": W, "conflict_rule": "siblings", "sloppy": True},
+}
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+LOG_TAIL_BYTES = 3000
+HTTP_TIMEOUT_S = 2.0
+
+
+class Nodes:
+    """All nodes of one cluster, running inside the context."""
+
+    def __init__(
+        self,
+        directory: Path,
+        count: int,
+        limits: Mapping[str, dict[str, int]],
+        durability: Durability = "fsync",
+    ) -> None:
+        """`limits`: of nodes whose bounds differ from the built-in ones."""
+        base = free_base_port((FRONT, OWN, GRPC, METRICS), count)
+        self.directory = directory
+        names = [f"n{number}" for number in range(1, count + 1)]
+        self.places: dict[str, Place] = {
+            name: (base + FRONT + i, base + OWN + i) for i, name in enumerate(names)
+        }
+        config = directory / "cluster.yml"
+        written = _configuration(directory, base, names, limits, durability)
+        config.write_text(json.dumps(written, indent=1))
+        self.zones = {name: _zone(i) for i, name in enumerate(names)}
+        self.by_name = {
+            name: Daemon(name, config, directory / name, base + METRICS + i)
+            for i, name in enumerate(names)
+        }
+
+    async def __aenter__(self) -> "Nodes":
+        try:
+            await self.start(bootstrap=True)
+        except BaseException:
+            await self._kill()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._kill()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of all nodes."""
+        return list(self.by_name)
+
+    @property
+    def seeds(self) -> list[str]:
+        """What clients connect to: the fronts."""
+        return [f"{HOST}:{front}" for front, _ in self.places.values()]
+
+    async def start(self, *, bootstrap: bool = False) -> None:
+        """Start all that are down, side by side."""
+        await asyncio.gather(*(node.start(bootstrap=bootstrap) for node in self.by_name.values()))
+
+    async def are_whole(self) -> bool:
+        """Whether every node serves all of its partitions."""
+        return all(await asyncio.gather(*(node.is_whole() for node in self.by_name.values())))
+
+    async def stop(self) -> list[int]:
+        """Ask all to end; their exit statuses."""
+        return await asyncio.gather(*(node.stop() for node in self.by_name.values()))
+
+    async def _kill(self) -> None:
+        for node in self.by_name.values():
+            await node.kill()
+
+
+class Daemon:
+    """One node, over several lives."""
+
+    def __init__(self, name: str, config: Path, directory: Path, metrics_port: int) -> None:
+        self.name, self.directory = name, directory
+        self._config, self._metrics_port = config, metrics_port
+        self._log = directory.with_name(f"{name}.log")
+        self._process: asyncio.subprocess.Process | None = None
+        self._lifeline: socket.socket | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self, *, bootstrap: bool = False) -> float:
+        """Start it unless it is up; the seconds until it served. Raises CannotMeasure."""
+        if self.is_up:
+            return 0.0
+        began = time.monotonic()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._lifeline = ours
+        with theirs, self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command(theirs.fileno(), bootstrap),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                said = await asyncio.get_running_loop().sock_recv(ours, 4096)
+        except (TimeoutError, ConnectionError):
+            said = b""
+        if not said:
+            raise CannotMeasure(f"{self.name} does not serve:\n{self.log_tail()}")
+        return time.monotonic() - began
+
+    async def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._process.wait()
+        self._let_go()
+
+    async def stop(self) -> int:
+        """SIGTERM; its exit status."""
+        assert self._process is not None, "it was started"
+        self.signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_S)
+        except TimeoutError:
+            await self.kill()
+        self._let_go()
+        return self._process.returncode or 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, if there is a process."""
+        if self.is_up:
+            assert self._process is not None, "it is up"
+            self._process.send_signal(number)
+
+    def wipe(self) -> None:
+        """Its disk is gone; only while it is down."""
+        assert not self.is_up, "a running node's directory is its own"
+        shutil.rmtree(self.directory)
+
+    async def is_whole(self) -> bool:
+        """Whether it serves all of its partitions."""
+        return self.is_up and await self._http("/health") is not None
+
+    async def refuses_writes(self) -> bool:
+        """Whether its own figures say that it takes no writes."""
+        return "\ndynamo_refusing 1" in (await self._http("/metrics") or "")
+
+    def log_tail(self) -> str:
+        """The last it said."""
+        return self._log.read_text(errors="replace")[-LOG_TAIL_BYTES:]
+
+    def _command(self, lifeline: int, bootstrap: bool) -> list[str]:
+        return [
+            *(str(Path(sys.executable).with_name("dynamo-node")), "run"),
+            *("--config", str(self._config), "--name", self.name),
+            *("--lifeline-fd", str(lifeline), "--log-format", "text"),
+            *(("--bootstrap",) if bootstrap else ()),
+        ]
+
+    def _let_go(self) -> None:
+        if self._lifeline is not None:
+            self._lifeline.close()
+            self._lifeline = None
+
+    async def _http(self, path: str) -> str | None:
+        """The body of a page; None unless it is there and all is well."""
+        try:
+            async with asyncio.timeout(HTTP_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection(HOST, self._metrics_port)
+                writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                answer = (await reader.read()).decode()
+                writer.close()
+        except (OSError, TimeoutError):
+            return None
+        return answer if f" {HTTPStatus.OK.value} " in answer.partition("\r\n")[0] else None
+
+
+def _configuration(
+    directory: Path,
+    base: int,
+    names: Sequence[str],
+    limits: Mapping[str, dict[str, int]],
+    durability: Durability,
+) -> dict[str, Any]:
+    """cluster.yml, which JSON is as well."""
+    return {
+        "cluster": {"name": "chaos", "id": token_hex(16)},
+        "nodes": {
+            name: {
+                "port": base + FRONT + i,
+                "listen_port": base + OWN + i,
+                "grpc_port": base + GRPC + i,
+                "metrics_port": base + METRICS + i,
+                "data": str(directory / name),
+                "zone": _zone(i),
+                "durability": durability,
+                "limits": limits.get(name, {}),
+            }
+            for i, name in enumerate(names)
+        },
+        "tables": TABLES,
+        "timing": "local",
+    }
+
+
+def _zone(index: int) -> str:
+    return f"z{index % ZONES + 1}"

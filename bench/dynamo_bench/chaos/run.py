@@ -1,0 +1,288 @@
+"""One run from beginning to end.
+
+nodes, proxy, clients ─▶ fill ─▶ how fast can it go? ─▶ load at a share of that, and faults ─▶
+  all healed ─▶ what became of the unknown? ─▶ replicas alike? ─▶ judged
+"""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dynamo.config import Durability
+from dynamo_bench.chaos.audit import Auditor, Held
+from dynamo_bench.chaos.ballast import Ballast
+from dynamo_bench.chaos.faults import Faults, Happened
+from dynamo_bench.chaos.journal import Place, load
+from dynamo_bench.chaos.judging import Judge, Judgement, Said
+from dynamo_bench.chaos.loads import Loads
+from dynamo_bench.chaos.nodes import SLOPPY, TABLES, N, Nodes
+from dynamo_bench.chaos.proxy import Proxy
+from dynamo_bench.chaos.schedule import Fault, Schedule
+from dynamo_bench.chaos.verdicts import End, Verdict, verdicts
+from dynamo_bench.chaos.weather import Weather
+from dynamo_bench.chaos.windows import Around, Fates, Window, around, fates, windows
+
+LOAD_SHARE = 0.3
+"""Of the measured maximum."""
+RATE_MAX = 3000.0
+"""Operations a second at most: more only makes the histories longer to judge."""
+MAXIMUM_S = 4.0
+IN_FLIGHT = 32
+"""Of each client process, while the maximum is measured."""
+LEAD_S = 0.3
+"""Between the order to begin and the beginning."""
+WHOLE_S = 30.0
+"""How long a fault waits for the cluster to be whole after the last."""
+PATIENCE_S = 15.0
+"""How long replicas may take to become alike by themselves before every key is read."""
+CONVERGED_S = 60.0
+POLL_S = 0.2
+
+
+class Plan(NamedTuple):
+    """What is wanted of a run."""
+
+    schedule: Schedule
+    nodes: int = 3
+    clients: int = 2
+    keys: int = 200
+    value_bytes: int = 512
+    directory: Path | None = None
+    rate: float | None = None
+    """Operations a second; None: a share of the maximum, which is measured first."""
+    maximum_s: float = MAXIMUM_S
+    durability: Durability = "fsync"
+
+
+class Outcome(NamedTuple):
+    """What a run showed."""
+
+    maximum: float | None
+    """Operations a second of a closed loop, before the faults; None: not measured."""
+    rate: float
+    """Operations a second of the load."""
+    windows: list[Window]
+    faults: list[Around]
+    left_out: list[str]
+    """Faults that were not done, and why."""
+    judgement: Judgement
+    verdicts: list[Verdict]
+    fates: Fates
+    end: End
+
+    @property
+    def holds(self) -> bool:
+        """Whether no verdict is a no."""
+        return all(verdict.holds is not False for verdict in self.verdicts)
+
+
+Tell = Callable[[str], None]
+
+
+async def run(plan: Plan, tell: Tell) -> Outcome:
+    """Run it; `tell` hears what is going on. Raises CannotMeasure."""
+    directory = Path(tempfile.mkdtemp(prefix="dynamo-chaos-", dir=plan.directory))
+    try:
+        async with AsyncExitStack() as stack:
+            return await Run(plan, tell, directory).go(stack)
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
+    finally:
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+class Run:
+    """The parts of a run, and what it has seen so far."""
+
+    def __init__(self, plan: Plan, tell: Tell, directory: Path) -> None:
+        self._plan, self._tell, self._directory = plan, tell, directory
+        self._ballast = Ballast(directory)
+        self._nodes = Nodes(directory, plan.nodes, self._limits(), plan.durability)
+        self._weather = Weather(self._nodes.names)
+        self._faults = Faults(self._nodes, self._weather, self._ballast)
+        self._happened: list[tuple[Happened, float | None]] = []
+        self._left_out: list[str] = []
+        self._watched: list[Said] = []
+        places = [(table, f"k{n}".encode()) for table in TABLES for n in range(plan.keys)]
+        ports = {name: own for name, (_, own) in self._nodes.places.items()}
+        self._auditor = Auditor(ports, places)
+
+    async def go(self, stack: AsyncExitStack) -> Outcome:
+        """All of it."""
+        if self._fills:
+            keeping = asyncio.create_task(self._ballast.keep())
+            stack.push_async_callback(_ended, keeping)
+        await stack.enter_async_context(Proxy(self._weather, self._nodes.places))
+        await stack.enter_async_context(self._nodes)
+        await stack.enter_async_context(self._auditor)
+        loads = await stack.enter_async_context(self._loads())
+        await self._auditor.learn()
+        self._tell("filling")
+        await loads.all(do="fill")
+        maximum, rate = await self._measured(loads)
+        self._tell(f"{rate:,.0f} operations/s by the clock")
+        origin = await self._play(loads, rate)
+        end, final = await self._finish(loads)
+        book = load(await loads.save())
+        self._tell(f"judging {len(book.steps):,} steps")
+        judge = Judge([SLOPPY], self._faults.moments)
+        judgement = await asyncio.to_thread(judge.judge, book.steps, self._watched, final)
+        seconds = self._plan.schedule.seconds
+        faults = [
+            around(happened, book.operations, origin, self._plan.schedule, caught_up)
+            for happened, caught_up in self._happened
+        ]
+        fates_ = fates(book.operations, [each.happened for each in faults])
+        return Outcome(
+            maximum,
+            rate,
+            windows(book.operations, origin, 0.0, seconds),
+            faults,
+            self._left_out,
+            judgement,
+            verdicts(judgement, faults, fates_, end),
+            fates_,
+            end,
+        )
+
+    async def _measured(self, loads: Loads) -> tuple[float | None, float]:
+        """What a closed loop reaches, and the rate of the load."""
+        if self._plan.rate is not None:
+            return None, self._plan.rate
+        self._tell("measuring what it can do")
+        answers = await loads.all(do="maximum", seconds=self._plan.maximum_s, in_flight=IN_FLIGHT)
+        maximum = sum(float(answer["ops_per_s"]) for answer in answers)
+        return maximum, min(LOAD_SHARE * maximum, RATE_MAX)
+
+    async def _play(self, loads: Loads, rate: float) -> float:
+        """The load, and the faults under it; when it began."""
+        begin, seconds = time.monotonic() + LEAD_S, self._plan.schedule.seconds
+        share = rate / self._plan.clients
+        async with asyncio.TaskGroup() as group:
+            group.create_task(loads.all(do="play", rate=share, begin=begin, seconds=seconds))
+            for fault in self._plan.schedule.faults:
+                await _until(begin + fault.at_s)
+                await self._inflict(fault, begin)
+        return begin
+
+    async def _inflict(self, fault: Fault, begin: float) -> None:
+        """One fault, as soon as the cluster is whole after the last."""
+        if fault.kind == "full" and not self._ballast.is_possible:
+            self._left_out.append(f"{fault.name}: too little room on this disk to play with")
+            return
+        if not await self._whole(WHOLE_S):
+            self._left_out.append(f"{fault.name}: the cluster was not whole")
+            return
+        if time.monotonic() + fault.lasts_s > begin + self._plan.schedule.seconds:
+            self._left_out.append(f"{fault.name}: no time was left")
+            return
+        self._tell(f"{time.monotonic() - begin:6.1f} s  {fault.name}{fault.detail}")
+        done = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(self._watch(fault, done))
+            happened = await self._faults.inflict(fault)
+            until = begin + self._next_after(fault)
+            caught_up = await self._caught_up(self._faults.victims(fault), until)
+            done.set()
+        self._watched += watch.result()
+        self._happened.append((happened, caught_up))
+
+    async def _caught_up(self, nodes: Sequence[str], until: float) -> float | None:
+        """The seconds until all of them held what the others held; None: they did not."""
+        took_s = [await self._auditor.caught_up(node, until) for node in nodes]
+        return None if None in took_s else max(filter(None, took_s), default=0.0)
+
+    async def _watch(self, fault: Fault, done: asyncio.Event) -> list[Said]:
+        """What a node says that lost its disk, from its first word."""
+        if fault.kind != "wipe":
+            return []
+        while fault.node not in self._faults.wiped and not done.is_set():
+            await asyncio.sleep(POLL_S)
+        since = self._faults.wiped.pop(fault.node)
+        said = await self._auditor.watch(fault.node, done)
+        return [Said(fault.node, p, held.record, since, held.answered) for p, held in said]
+
+    async def _finish(self, loads: Loads) -> tuple[End, dict[Place, dict[str, bytes | None]]]:
+        """All healed: ask, wait, compare, stop."""
+        began = time.monotonic()
+        self._faults.heal()
+        await self._nodes.start()
+        await self._whole(WHOLE_S)
+        unknown = sum(int(answer["unknown"]) for answer in await loads.all(do="settle"))
+        self._tell("waiting until all replicas are alike")
+        differing, touched = await self._alike(PATIENCE_S), False
+        if differing:
+            self._tell(f"{differing} keys differ; reading all")
+            await loads.all(do="touch")
+            differing, touched = await self._alike(CONVERGED_S), True
+        seconds = None if differing else time.monotonic() - began
+        holdings = await self._auditor.all_holdings()
+        statuses = await self._nodes.stop()
+        silent = N * len(holdings) - sum(map(len, holdings.values()))
+        unheard = sum(not held for held in holdings.values())
+        end = End(unknown, differing, silent, unheard, seconds, touched, statuses)
+        return end, {place: _records(held) for place, held in holdings.items()}
+
+    async def _alike(self, patience_s: float) -> int:
+        """Wait for it; how many keys still differ."""
+        until = time.monotonic() + patience_s
+        while (differing := await self._auditor.differing()) and time.monotonic() < until:
+            await asyncio.sleep(POLL_S)
+        return differing
+
+    async def _whole(self, patience_s: float) -> bool:
+        until = time.monotonic() + patience_s
+        while not (whole := await self._nodes.are_whole()) and time.monotonic() < until:
+            await asyncio.sleep(POLL_S)
+        return whole
+
+    def _next_after(self, fault: Fault) -> float:
+        """When the fault after this one begins, or the load ends."""
+        later = [other.at_s for other in self._plan.schedule.faults if other.at_s > fault.at_s]
+        return min(later, default=self._plan.schedule.seconds)
+
+    def _limits(self) -> dict[str, dict[str, int]]:
+        """The node whose disk shall be full has a reserve that ballast can reach."""
+        return {node: {"disk_reserve_bytes": self._ballast.reserve_bytes} for node in self._fills}
+
+    @property
+    def _fills(self) -> list[str]:
+        """Nodes whose disks shall be full."""
+        faults = self._plan.schedule.faults if self._ballast.is_possible else ()
+        return [fault.node for fault in faults if fault.kind == "full"]
+
+    def _loads(self) -> Loads:
+        spec: dict[str, Any] = {
+            "seeds": self._nodes.seeds,
+            "seed": self._plan.schedule.seed,
+            "tables": list(TABLES),
+            "keys": self._plan.keys,
+            "value_bytes": self._plan.value_bytes,
+            "n": N,
+        }
+        return Loads(spec, self._plan.clients, self._directory)
+
+
+async def _until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - time.monotonic()))
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _first(error: BaseException) -> BaseException:
+    """What a group of errors began with."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _records(held: dict[str, Held]) -> dict[str, bytes | None]:
+    return {node: one.record for node, one in held.items()}

@@ -1,0 +1,110 @@
+"""Figures by time: every operation belongs to the window in which it was meant to begin."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from dynamo_bench.chaos.faults import Happened
+from dynamo_bench.chaos.journal import Operation
+from dynamo_bench.chaos.schedule import TAKES_ALL, Schedule
+from dynamo_bench.measure import Figures, figures
+
+WINDOW_S = 5.0
+RECONNECT_S = 3.0
+"""After all nodes were dead clients may need so long to find them again."""
+
+
+class Window(NamedTuple):
+    """Some seconds and what was measured in them."""
+
+    begins: float
+    """From the beginning of the load."""
+    ends: float
+    figures: Figures
+
+    @property
+    def failed(self) -> int:
+        """Operations that failed for good."""
+        return sum(self.figures.errors.values())
+
+
+class Around(NamedTuple):
+    """A fault and the figures around it."""
+
+    happened: Happened
+    began: float
+    """From the beginning of the load, as `healed`."""
+    healed: float
+    before: Window
+    during: list[Window]
+    after: Window
+    caught_up_s: float | None
+    """How long the node took, once back, to hold all that the others held then."""
+
+
+class Fates(NamedTuple):
+    """What became of all operations; those that failed for good by kind."""
+
+    succeeded: int
+    unexcused: Counter[str]
+    excused: Counter[str]
+    """Under way while all nodes were dead, or soon after."""
+    sentences: Counter[str]
+    """What was said of the unexcused."""
+
+
+def fates(operations: Sequence[Operation], faults: Iterable[Happened]) -> Fates:
+    """Of all operations of a load."""
+    spans = [(f.began, f.healed + RECONNECT_S) for f in faults if f.fault.kind == TAKES_ALL]
+    failed = [each for each in operations if each.error]
+    found = Fates(len(operations) - len(failed), Counter(), Counter(), Counter())
+    for each in failed:
+        if any(each.intended < end and begin < each.ended for begin, end in spans):
+            found.excused[each.error] += 1
+        else:
+            found.unexcused[each.error] += 1
+            found.sentences[each.why] += 1
+    return found
+
+
+def window(operations: Iterable[Operation], origin: float, begins: float, ends: float) -> Window:
+    """One window; times from `origin`."""
+    latencies, errors = [], Counter[str]()
+    for operation in operations:
+        if begins <= operation.intended - origin < ends:
+            if operation.error:
+                errors[operation.error] += 1
+            else:
+                latencies.append(operation.ended - operation.intended)
+    return Window(begins, ends, figures(latencies, ends - begins, errors))
+
+
+def windows(
+    operations: Sequence[Operation], origin: float, begins: float, ends: float
+) -> list[Window]:
+    """Windows of `WINDOW_S` from one moment to another; the last has what is left."""
+    count = max(1, math.ceil((ends - begins) / WINDOW_S))
+    starts = [begins + WINDOW_S * number for number in range(count)]
+    return [window(operations, origin, start, min(start + WINDOW_S, ends)) for start in starts]
+
+
+def around(
+    happened: Happened,
+    operations: Sequence[Operation],
+    origin: float,
+    schedule: Schedule,
+    caught_up_s: float | None,
+) -> Around:
+    """The figures before, during and after a fault, with calm on both sides."""
+    began, healed = happened.began - origin, happened.healed - origin
+    calm_s, ends = schedule.calm_s, schedule.seconds
+    return Around(
+        happened,
+        began,
+        healed,
+        before=window(operations, origin, max(0.0, began - calm_s), began),
+        during=windows(operations, origin, began, healed),
+        after=window(operations, origin, min(healed, ends), min(healed + calm_s, ends)),
+        caught_up_s=caught_up_s,
+    )

@@ -1,0 +1,58 @@
+"""Which window an operation belongs to, and what of a run is before, during and after a fault."""
+
+import pytest
+
+from dynamo_bench.chaos.faults import Happened
+from dynamo_bench.chaos.journal import Operation
+from dynamo_bench.chaos.schedule import Fault, Schedule
+from dynamo_bench.chaos.windows import RECONNECT_S, around, fates, window, windows
+
+ORIGIN = 1000.0
+
+
+def operation(at: float, took: float = 0.01, error: str = "") -> Operation:
+    return Operation("get", ORIGIN + at, ORIGIN + at + took, error, "too slow" if error else "")
+
+
+def test_an_operation_counts_where_it_was_meant_to_begin() -> None:
+    late = operation(4.9, took=7.0)
+    assert window([late], ORIGIN, 0, 5).figures.p99_ms == pytest.approx(7000, rel=0.01)
+    assert window([late], ORIGIN, 5, 10).figures.operations == 0
+
+
+def test_failures_are_counted_by_kind_and_have_no_latency() -> None:
+    measured = window([operation(1), operation(2, 5.0, "overloaded")], ORIGIN, 0, 5)
+    assert (measured.failed, measured.figures.errors) == (1, {"overloaded": 1})
+    assert measured.figures.p99_ms < 20
+    assert measured.figures.ops_per_s == pytest.approx(0.2)
+
+
+def test_the_last_window_has_what_is_left() -> None:
+    spans = [(each.begins, each.ends) for each in windows([], ORIGIN, 10.0, 22.0)]
+    assert spans == [(10.0, 15.0), (15.0, 20.0), (20.0, 22.0)]
+    assert [(w.begins, w.ends) for w in windows([], ORIGIN, 0.0, 10.0)] == [(0, 5), (5, 10)]
+    assert [(w.begins, w.ends) for w in windows([], ORIGIN, 1.0, 4.0)] == [(1.0, 4.0)]
+
+
+def test_before_during_and_after_a_fault() -> None:
+    happened = Happened(Fault("kill", "n2", 10, 12, 0), ORIGIN + 10.5, ORIGIN + 23.5)
+    operations = [operation(at, took=at / 100) for at in range(40)]
+    seen = around(happened, operations, ORIGIN, Schedule(1, 27.0, 5.0, ()), 1.5)
+    assert (seen.began, seen.healed, seen.caught_up_s) == (10.5, 23.5, 1.5)
+    assert (seen.before.begins, seen.before.ends) == (5.5, 10.5)
+    assert [w.begins for w in seen.during] == [10.5, 15.5, 20.5]
+    assert (seen.after.begins, seen.after.ends) == (23.5, 27.0)
+    assert seen.before.figures.p99_ms == pytest.approx(100, rel=0.01)
+
+
+def test_only_the_death_of_all_nodes_excuses_a_failure() -> None:
+    def happened(kind: str) -> Happened:
+        return Happened(Fault(kind, "n2", 10, 1, 0), ORIGIN + 10, ORIGIN + 13)
+
+    ends = 13 + RECONNECT_S
+    meant = [(9.0, 0.5), (9.0, 1.5), (12.0, 0.1), (ends - 0.1, 5.0), (ends, 0.1)]
+    failed = [operation(at, took, "deadline exceeded") for at, took in meant]
+    crashed = fates([*failed, operation(11)], [happened("kill"), happened("crash")])
+    assert crashed[:3] == (1, {"deadline exceeded": 2}, {"deadline exceeded": 3})
+    assert crashed.sentences == {"too slow": 2}
+    assert fates(failed, [happened("kill")]).unexcused.total() == 5
