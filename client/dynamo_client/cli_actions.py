@@ -117,15 +117,17 @@ async def status(db: Database) -> Answer:
 
 def seen(name: str, nodes: dict[str, Any]) -> str:
     """What a node is to the others, the worst first: `suspect to n2 for 12 s; alive to n3 …`.
-    One that is known to live by hearsay only is `silent`."""
+    One that is known to live by hearsay only is `silent`, one that comes and goes `unsteady`."""
     views: dict[str, dict[str, float]] = {
-        state: {} for state in ("left", "dead", "suspect", "silent", "alive")
+        state: {} for state in ("left", "dead", "suspect", "unsteady", "silent", "alive")
     }
     for other, report in nodes.items():
         view = report.get("members", {}).get(name)
         if view is not None:
-            silent = view["state"] == "alive" and not view["answers"]
-            views["silent" if silent else view["state"]][other] = view["for_s"]
+            word = {("alive", False): "silent", ("suspect", True): "unsteady"}.get(
+                (view["state"], view["answers"]), view["state"]
+            )
+            views[word][other] = view["for_s"]
     return "; ".join(
         f"{state} to {', '.join(to) if len(to) < 4 else len(to)} for {max(to.values()):.0f} s"
         for state, to in views.items()

@@ -150,14 +150,16 @@ class ReplicaRead:
             self.advance(now_ms)
 
     def _hedge(self, now_ms: float) -> None:
-        """One replica more: in place of a suspect one, or within the budget, once. None by another
-        ring than the first: answers by two rings make no quorum of either."""
+        """One replica more: in place of a suspect one, or within the budget, once. Another suspect
+        is asked only in place of one: from it no answer is sooner. None by another ring than the
+        first: answers by two rings make no quorum of either."""
         if self._epoch != self._router.view.ring.epoch:
             self._hedge_ms = float("inf")
             return
         hedging, best = self._calls.hedging, self._best(now_ms)
         suspect = any(peer.is_suspect(now_ms) for peer in self._asked)
-        if best and (suspect or (not self._hedged and hedging.budget.spend())):
+        better = bool(best) and not self._hedged and not best[0].is_suspect(now_ms)
+        if best and (suspect or (better and hedging.budget.spend())):
             self._hedged = True
             hedging.hedges += 1
             self._ask(best[0], now_ms)

@@ -202,17 +202,20 @@ class Gets:
         return Send(node, ReplicaGet(REPLICA_GET, id, get.key, known))
 
     def _hedge(self, id: int, get: _Get, now_ms: float) -> list[Decision]:
-        """One replica more, within the budget or in place of a suspect one."""
+        """One replica more, within the budget or in place of a suspect one. One that owes a word
+        is asked only in place of a suspect: from it no answer is sooner."""
         peers = self._scope.peers
         if not get.candidates:
             return []
+        self._hedges.add(now_ms + 4 * peers.hedge_delay_ms(), id)
         suspect = any(peers.is_suspect(node, now_ms) for node in get.read.pending)
-        if not suspect and (get.hedged or not peers.may_hedge()):
-            self._hedges.add(now_ms + 4 * peers.hedge_delay_ms(), id)
+        get.candidates = peers.by_preference(get.candidates, now_ms)
+        if not suspect and (
+            get.hedged or peers.owes_a_word(get.candidates[0], now_ms) or not peers.may_hedge()
+        ):
             return []
         get.hedged = True
         self._scope.meters.hedges += 1
-        self._hedges.add(now_ms + 4 * peers.hedge_delay_ms(), id)
         return [self._ask(id, get, get.candidates.pop(0), now_ms)]
 
     def _answer(self, id: int, get: _Get, now_ms: float) -> list[Decision]:

@@ -80,8 +80,12 @@ class Peers:
         self._quantile += step * (QUANTILE if took_ms > self._quantile else QUANTILE - 1)
 
     def is_suspect(self, node: NodeId, now_ms: float) -> bool:
-        """Whether the peer owes an answer for too long, or is not to be trusted with a question."""
-        if node in self.silent or node in self.held:
+        """Whether the peer owes a word for too long, or comes and goes: others are asked first."""
+        return node in self.held or self.owes_a_word(node, now_ms)
+
+    def owes_a_word(self, node: NodeId, now_ms: float) -> bool:
+        """Whether the peer was asked too long ago and has said nothing since."""
+        if node in self.silent:
             return True
         since = self._waiting_since.get(node)
         return since is not None and now_ms - since > SUSPECT_AFTER_MS

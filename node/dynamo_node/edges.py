@@ -6,7 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from dynamo.config import NodeConfig
 from dynamo_node.grpc_edge import start_grpc
-from dynamo_node.metrics import EngineState, LinkState, NodeState, Sources, registry_of
+from dynamo_node.metrics import (
+    EngineState,
+    LinkState,
+    MemberState,
+    NodeState,
+    Sources,
+    registry_of,
+)
 from dynamo_node.metrics_http import start_metrics_http
 from dynamo_node.node import Node
 
@@ -17,7 +24,7 @@ GRPC_GRACE_S = 5.0
 async def open_edges(node: Node, me: NodeConfig) -> AsyncIterator[None]:
     """Both listen inside the context. Raises CannotStart if a port is taken."""
     figures = Figures(node, me)
-    sources = Sources(figures.node, figures.engine, figures.links)
+    sources = Sources(figures.node, figures.engine, figures.links, figures.members)
     registry = registry_of(node.meters, sources)
     async with AsyncExitStack() as stack:
         http = await start_metrics_http(me.listens_at, me.metrics_port, registry, node.is_serving)
@@ -74,6 +81,11 @@ class Figures:
                 link.bytes_in,
                 link.bytes_out,
             )
+
+    def members(self) -> Iterator[MemberState]:
+        """What the kernel thinks of the others."""
+        for name, view in self._node.kernel.status()["members"].items():
+            yield MemberState(name, view["state"], view["answers"])
 
     def _free_bytes(self) -> int:
         """0 for a node that keeps nothing on a disk."""

@@ -20,6 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from dynamo.membership.claims import STATUS_NAMES
 from dynamo.meters import Histogram, Meters
 
 MS_PER_S = 1000
@@ -62,12 +63,21 @@ class LinkState(NamedTuple):
     bytes_out: int = 0
 
 
+class MemberState(NamedTuple):
+    """What this node thinks of another one."""
+
+    peer: str
+    state: str
+    answers: bool
+
+
 class Sources(NamedTuple):
     """Where a collector reads; each is called once per scrape and must be quick."""
 
     node: Callable[[], NodeState] = NodeState
     engine: Callable[[], EngineState] = EngineState
     links: Callable[[], Iterable[LinkState]] = tuple
+    members: Callable[[], Iterable[MemberState]] = tuple
 
 
 class NodeCollector(Collector):
@@ -91,6 +101,7 @@ class NodeCollector(Collector):
         seconds = engine.checkpoint_ms / MS_PER_S
         yield CounterMetricFamily("dynamo_checkpoint_seconds", text, value=seconds)
         yield from _links(list(self._sources.links()))
+        yield from _members(list(self._sources.members()))
 
 
 COUNTERS = {
@@ -200,3 +211,19 @@ def _links(links: list[LinkState]) -> Iterator[Metric]:
             moved.add_metric([link.peer, "in"], link.bytes_in)
             moved.add_metric([link.peer, "out"], link.bytes_out)
     yield from (up, queued, messages, moved)
+
+
+def _members(members: list[MemberState]) -> Iterator[Metric]:
+    """One sample per member and state, so that a graph shows when it changed."""
+    labels, text = ["peer", "state"], "1 for the state that a member is in here."
+    states = GaugeMetricFamily("dynamo_member_state", text, labels=labels)
+    for member in members:
+        for state in STATUS_NAMES:
+            states.add_metric([member.peer, state], member.state == state)
+    yield states
+    unreached = sum(not member.answers for member in members)
+    text = "Members that do not answer this node."
+    yield GaugeMetricFamily("dynamo_members_silent", text, value=unreached)
+    unsteady = sum(member.answers and member.state == "suspect" for member in members)
+    text = "Members that answer but come and go too often to be trusted."
+    yield GaugeMetricFamily("dynamo_members_unsteady", text, value=unsteady)

@@ -47,6 +47,20 @@ async def test_hedges_stop_when_their_budget_is_spent(
     assert len(cluster.requests(REPLICA_GET)) == 2
 
 
+async def test_no_hedge_is_spent_on_one_that_owes_a_word(
+    db: Database, cluster: FakeCluster
+) -> None:
+    """Two owners are slow, the third has said nothing for a second: asking it helps nobody."""
+    for node in cluster.nodes.values():
+        node.rule(REPLICA_GET, silent)
+    assert db._router is not None
+    stopped = db._router.links.peers[NODE]
+    stopped.waiting_since_ms = db._router.calls.now_ms() - 1000
+    with pytest.raises(DeadlineExceeded, match="no answer in time"):
+        await db.table("cart").get("alice", timeout_ms=60)
+    assert cluster["n1"].requests(REPLICA_GET) == []
+
+
 async def test_a_replica_that_refuses_is_replaced(db: Database, cluster: FakeCluster) -> None:
     await db.table("cart").put("alice", 1, w=3)
     for node in ("n1", "n2", "n3"):

@@ -27,9 +27,11 @@ def test_what_the_others_think_of_a_node_stands_beside_it_the_worst_first() -> N
         "n2": {"members": {"n3": view("alive", 70.0, False), "n1": view("alive", 300)}},
         "n3": {},
         "n4": {"members": {"n3": view("alive", 90), "n1": view("alive", 320.6)}},
+        "n5": {"members": {"n3": view("suspect", 3)}},
     }
     assert seen("n3", nodes) == (
-        "suspect to n1 for 12 s; silent to n2 for 70 s; alive to n4 for 90 s"
+        "suspect to n1 for 12 s; unsteady to n5 for 3 s; silent to n2 for 70 s; "
+        "alive to n4 for 90 s"
     )
     assert seen("n1", nodes) == "alive to n2, n4 for 321 s"
     assert seen("n4", nodes) == ""

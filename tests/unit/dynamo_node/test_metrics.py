@@ -15,7 +15,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dynamo.meters import Meters
 from dynamo_node.directory import CannotStart
-from dynamo_node.metrics import EngineState, LinkState, NodeState, Sources, registry_of
+from dynamo_node.metrics import (
+    EngineState,
+    LinkState,
+    MemberState,
+    NodeState,
+    Sources,
+    registry_of,
+)
 from dynamo_node.metrics_http import HEAD_BYTES_MAX, MetricsHttp, start_metrics_http
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "metrics.md"
@@ -85,6 +92,23 @@ def test_peers_have_names_and_clients_are_one() -> None:
     assert seen["dynamo_link_messages_total", "out", "n2"] == 2
     assert seen["dynamo_link_bytes_total", "out", "n2"] == 4
     assert (seen["dynamo_clients",], seen["dynamo_client_queued_bytes",]) == (2, 11)
+
+
+def test_members_have_one_state_and_those_that_come_and_go_are_counted() -> None:
+    members = [
+        MemberState("n2", "alive", True),
+        MemberState("n3", "dead", False),
+        MemberState("n4", "suspect", True),
+    ]
+    seen = scraped(Meters(), Sources(members=lambda: members))
+    states = {key[1:]: value for key, value in seen.items() if key[0] == "dynamo_member_state"}
+    assert len(states) == 12
+    assert {key for key, value in states.items() if value} == {
+        ("n2", "alive"),
+        ("n3", "dead"),
+        ("n4", "suspect"),
+    }
+    assert (seen["dynamo_members_silent",], seen["dynamo_members_unsteady",]) == (1, 1)
 
 
 def test_every_metric_is_documented_and_every_documented_one_exists() -> None:

@@ -3,8 +3,10 @@
 from kernel_cluster import CART, CLIENT, KernelCluster, done
 
 from dynamo.errors import Code
-from dynamo.messages import GET, Failed, Get, GetDone, failure_of
+from dynamo.messages import GET, Failed, Get, GetDone, ReplicaGet, failure_of
+from dynamo.types import NodeId
 
+N1 = NodeId("n1")
 KEY = b"alice"
 
 
@@ -59,3 +61,21 @@ def test_a_read_that_nobody_else_is_needed_for_sends_nothing() -> None:
     done(cluster.put("n1", KEY, b"v"))
     id = begun(cluster, r=1)
     assert [(to, message.id) for _, to, message in cluster.wires] == [(CLIENT, id)]  # type: ignore[union-attr]
+
+
+def test_no_hedge_is_spent_on_one_that_owes_a_word_but_in_place_of_another_such() -> None:
+    cluster = KernelCluster()
+    done(cluster.put("n1", KEY, b"v"))
+    cluster.hold("n1", "n3")
+    cluster.hold("n3", "n1")
+    cluster.pass_ms(1500)
+    begun(cluster)
+    cluster.hold("n1", "n2")
+    cluster.hold("n2", "n1")
+    waiting = len(cluster.wires)
+    cluster.pass_ms(100)
+    assert cluster.machines[N1].meters.hedges == 0
+    asked = [to for _, to, message in list(cluster.wires)[waiting:] if type(message) is ReplicaGet]
+    assert asked == [], "n2 is slow, but n3 does not answer at all"
+    cluster.pass_ms(200)
+    assert cluster.machines[N1].meters.hedges == 1, "now n2 owes a word as well"

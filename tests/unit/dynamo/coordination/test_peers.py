@@ -56,6 +56,8 @@ def test_whom_the_detector_found_silent_is_asked_last_until_its_first_word() -> 
     peers.heard(N1)
     peers.heard(N2)
     assert peers.by_preference(ALL, 0.0) == [N1, N3, N2], "who is held is not believed yet"
+    assert peers.is_suspect(N2, 0.0)
+    assert not peers.owes_a_word(N2, 0.0), "but it answers"
     assert peers.words >= {N1, N2}
 
 
