@@ -27,6 +27,9 @@ class Durable:
     def __init__(self, then: Callable[[float], list[Any]]) -> None:
         self.then = then
 
+    def __repr__(self) -> str:
+        return "Durable"  # without an address, so that a run's trace is the same each time
+
 
 class Part:
     """One kind of background work; what a part does not need it leaves as it is here."""

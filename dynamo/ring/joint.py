@@ -58,6 +58,11 @@ class Rings:
         return self.ring.epoch
 
     @property
+    def both(self) -> tuple[Ring, ...]:
+        """Every ring by which R and W count."""
+        return (self.ring,) if self.target is None else (self.ring, self.target)
+
+    @property
     def members(self) -> tuple[NodeId, ...]:
         """All that take part, the coming and the going included."""
         old = [member.node for member in self.ring.members]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from dynamo.messages import Message, parse
+from dynamo.messages_members import CLIENT_EPOCH, ClientEpoch
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.network import DIALER, Connection, Messages
 from dynamo.types import NodeId
@@ -31,6 +32,7 @@ class Calls:
         self._world = cluster.world
         self._connections: dict[NodeId, Connection] = {}
         self._open: dict[int, tuple[Then, NodeId]] = {}
+        self._epoch = 1
         self._last_id = 0
 
     def next_id(self) -> int:
@@ -51,6 +53,12 @@ class Calls:
         """Send what is not answered, if a connection is open."""
         if (connection := self._connections.get(node)) is not None:
             connection.send(DIALER, (message,))
+
+    def speak_for(self, epoch: int) -> None:
+        """Say on every connection, now and when it is made, by which ring replicas are read."""
+        self._epoch = epoch
+        for connection in self._connections.values():
+            connection.send(DIALER, (ClientEpoch(CLIENT_EPOCH, epoch),))
 
     def received(self, connection: Connection, messages: Messages) -> None:
         """Answers from a node."""
@@ -76,6 +84,7 @@ class Calls:
             connection = self._cluster.network.connect((self.name, node), (self, process))
             self._connections[node] = connection
             process.links.accept_client(connection)
+            connection.send(DIALER, (ClientEpoch(CLIENT_EPOCH, self._epoch),))
         self._send(node, message, then, patience_ms)
 
     def _send(self, node: NodeId, message: Any, then: Then, patience_ms: float) -> None:

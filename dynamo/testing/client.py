@@ -31,6 +31,7 @@ from dynamo.messages import (
     Get,
     Put,
 )
+from dynamo.ring.joint import Rings
 from dynamo.siblings.codec import encode_context
 from dynamo.siblings.record import Window, operation_id, seen_by_reader, siblings
 from dynamo.testing.calls import LOST, UNREACHABLE, Calls
@@ -49,7 +50,7 @@ RETRY_MS = 20.0
 HASTY_MS = (0.1, 4.0)
 CALLERS_FAULT = (
     *(Code.UNKNOWN_TABLE, Code.KEY_TOO_LARGE, Code.VALUE_TOO_LARGE),
-    *(Code.INVALID_CONTEXT, Code.INVALID_QUORUM, Code.WRONG_RING),
+    *(Code.INVALID_CONTEXT, Code.INVALID_QUORUM),
 )
 """What a correct client is never told."""
 
@@ -70,7 +71,7 @@ class Client:
         self._hybrid = HybridClock(cluster.config.timing.skew_ms_max)
         self._calls = Calls(cluster, self.name)
         self._session, self._sequence, self._hasty = number, 0, hasty
-        self._nodes = list(cluster.machines)
+        self._rings = Rings(cluster.ring)
         self.counts = counts
         """Operations by their outcome, shared by all clients."""
         limits = cluster.config.limits
@@ -115,7 +116,7 @@ class Client:
             kind=PUT,
             id=self._calls.next_id(),
             deadline_ms=DEADLINE_MS,
-            epoch=self._cluster.ring.epoch,
+            epoch=self._rings.epoch,
             table=TableId(history.table),
             key=history.key,
             sort_key=b"",
@@ -131,6 +132,7 @@ class Client:
                 return
             if self._is_certain(answer):
                 write.uncertain -= 1
+            self._look_at_ring(answer)
             if write.attempts < ATTEMPTS_MAX and not (ask and hasty):
                 delay = RETRY_MS * self.rng.random()
                 self.world.at(delay, self._attempt, write, context, then, ask, node)
@@ -186,7 +188,7 @@ class Client:
         """What became of a write?"""
         history = write.key
         ask = AskOutcome(
-            *(ASK_OUTCOME, self._calls.next_id(), DEADLINE_MS, self._cluster.ring.epoch),
+            *(ASK_OUTCOME, self._calls.next_id(), DEADLINE_MS, self._rings.epoch),
             *(TableId(history.table), history.key, b"", write.operation),
         )
 
@@ -198,6 +200,7 @@ class Client:
                     history.acknowledge(write, self.world.now)
                 elif state == NOT_APPLIED and write.status == "unknown":
                     history.deny(write, self.world.now)
+            self._look_at_ring(answer)
             self.counts[f"outcome {state}"] += 1
             self.world.note(f"{self.name} asked what became of {write}: {state}")
             then()
@@ -216,12 +219,13 @@ class Client:
         """A get by a coordinator; `then` gets its context, None if it failed."""
         read = history.begin_read(self.world.now)
         get = Get(
-            *(GET, self._calls.next_id(), DEADLINE_MS, self._cluster.ring.epoch),
+            *(GET, self._calls.next_id(), DEADLINE_MS, self._rings.epoch),
             *(TableId(history.table), history.key, b"", r),
         )
 
         def answered(answer: Any) -> None:
             if answer in (LOST, UNREACHABLE) or answer.kind == FAILED:
+                self._look_at_ring(answer)
                 self.counts["get failed"] += 1
                 then(None)
                 return
@@ -238,6 +242,7 @@ class Client:
 
         def done(quorum: QuorumRead | None) -> None:
             if quorum is None:
+                self.learn_ring()
                 self.counts["replica get failed"] += 1
                 then(None)
                 return
@@ -251,8 +256,35 @@ class Client:
 
         owners = list(self.owners(history))
         self.rng.shuffle(owners)
-        r = self._cluster.table(history.table).r
-        ReplicaRead(self.world, self._calls, key, owners, r, PATIENCE_MS, done).begin()
+        table, epoch = self._cluster.table(history.table), self._rings.epoch
+        r = table.r + self._rings.extra(partition_of_key(key), table.n)
+        ReplicaRead(
+            *(self.world, self._calls, key, owners, r, PATIENCE_MS),
+            *(lambda: self._rings.epoch == epoch, done),
+        ).begin()
+
+    def learn_ring(self, newest: bool = False) -> None:
+        """Ask some node (or whoever knows it) for the newest ring."""
+        asked = [self._cluster.accepting(name) for name in self._rings.members]
+        brains = [process.brain for process in asked if process is not None]
+        topologies = [brain.topology for brain in brains if brain is not None]
+        if newest:
+            topology = self._cluster.topology
+        elif topologies:
+            topology = self.rng.choice(topologies)
+        else:
+            return
+        if topology.epoch > self._rings.epoch:
+            self._rings = Rings(topology.ring, topology.target)
+            self._calls.speak_for(topology.epoch)
+
+    def _look_at_ring(self, answer: Any) -> None:
+        """After a failure: does another ring hold?"""
+        if answer in (LOST, UNREACHABLE):
+            if self.rng.random() < 0.1:
+                self.learn_ring()
+        elif answer.kind == FAILED and answer.code == Code.WRONG_RING:
+            self.learn_ring()
 
     def _shown(
         self, history: KeyHistory, read: Read, payloads: tuple[bytes, ...], stamp: int, token: bytes
@@ -266,16 +298,16 @@ class Client:
         return history.context_of_read(token, found, read, stamp)
 
     def owners(self, history: KeyHistory) -> tuple[NodeId, ...]:
-        """The preference list of an item."""
+        """Who holds an item, as far as this client knows."""
         n = self._cluster.table(history.table).n
-        return self._cluster.ring.preference_list(partition_of_key(self._item(history)), n)
+        return self._rings.owners(partition_of_key(self._item(history)), n)
 
     def _item(self, history: KeyHistory) -> ItemKey:
         return self._cluster.item(TableId(history.table), history.key)
 
     def _coordinator(self, history: KeyHistory, last: str) -> NodeId:
         """An owner mostly, sometimes any node; never the last one tried."""
-        nodes = self.owners(history) if self.rng.random() < 0.9 else tuple(self._nodes)
+        nodes = self.owners(history) if self.rng.random() < 0.9 else self._rings.members
         return self.rng.choice([node for node in nodes if node != last])
 
     def _count(self, write: Write, outcome: str) -> None:

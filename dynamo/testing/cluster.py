@@ -7,8 +7,11 @@ start ─▶ running ─▶ kill · power loss · failed sync · clean stop ─�
 from functools import lru_cache
 from random import Random
 
+from dynamo.brain import founders
 from dynamo.config import ClusterConfig, TableConfig
 from dynamo.keys import item_key
+from dynamo.membership.epochs import STATE, State
+from dynamo.membership.topology import Topology
 from dynamo.repair.boot import IDENTITY
 from dynamo.repair.rebuild import MISSING
 from dynamo.ring.hashing import partition_of, token_of
@@ -18,7 +21,7 @@ from dynamo.storage.port import EngineOptions
 from dynamo.testing.disk import PowerLost
 from dynamo.testing.network import DIALER, Network
 from dynamo.testing.node import Process, Watcher
-from dynamo.testing.store import OPTIONS, Disk
+from dynamo.testing.store import OPTIONS, Disk, Violation
 from dynamo.testing.world import WallClock, World
 from dynamo.types import ItemKey, NodeId, TableId
 
@@ -102,7 +105,10 @@ class Machine:
     def is_whole(self) -> bool:
         """Whether this disk durably holds all it should: it is not being rebuilt."""
         promised = self.disk.promised
-        return IDENTITY in promised and not promised.get(MISSING)
+        state = promised.get(STATE)
+        if IDENTITY not in promised or promised.get(MISSING) or state is None:
+            return False
+        return State.decoded(state).topology.epoch == self.cluster.topology.epoch
 
     def is_serving(self) -> bool:
         """Whether the node is up, linked to all others, and has rebuilt everything."""
@@ -113,6 +119,7 @@ class Machine:
             and process.links.reach_all()
             and process.kernel is not None
             and process.kernel.missing_partitions() == 0
+            and process.kernel.scope.ring.epoch == self.cluster.topology.epoch
         )
 
     def _serve(self, process: Process) -> None:
@@ -169,13 +176,32 @@ class Cluster:
         config: ClusterConfig,
         watcher: Watcher,
         options: EngineOptions = OPTIONS,
+        spares: int = 0,
     ) -> None:
+        """`spares`: so many of the nodes, the last ones, are no members at first."""
         self.world, self.config, self.watcher, self.options = world, config, watcher, options
         self.network = Network(world, base_ms=0.3)
         self.ring = _ring(
-            len(config.nodes), config.partitions, max(table.n for table in config.tables)
+            *(len(config.nodes) - spares, config.partitions),
+            max(table.n for table in config.tables),
         )
+        """That of the founders."""
+        self.topology = founders(self.ring, config)
+        """The newest that any node has adopted."""
+        self._decided = {1: self.topology.encoded()}
         self.machines = {node.name: Machine(self, node.name) for node in config.nodes}
+
+    def adopted(self, topology: Topology) -> None:
+        """A node has adopted an epoch: P10 says that all others have the same of it."""
+        encoded = topology.encoded()
+        if self._decided.setdefault(topology.epoch, encoded) != encoded:
+            raise Violation(f"there are two rings of epoch {topology.epoch}")
+        if topology.epoch > self.topology.epoch:
+            self.topology = topology
+
+    def members(self) -> list[Machine]:
+        """The machines of the newest epoch."""
+        return [self.machines[name] for name in self.topology.members]
 
     def accepting(self, name: NodeId) -> Process | None:
         """The process on that machine that takes connections now, if any."""
@@ -200,8 +226,10 @@ class Cluster:
                 connection.break_(reason, notice_ms)
 
     def is_quiet(self) -> bool:
-        """Whether every node serves and nothing is under way."""
-        return all(machine.is_serving() and _rests(machine) for machine in self.machines.values())
+        """Whether every member serves and nothing is under way."""
+        return not self.topology.is_joint and all(
+            machine.is_serving() and _rests(machine) for machine in self.members()
+        )
 
 
 def _rests(machine: Machine) -> bool:

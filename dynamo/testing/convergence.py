@@ -29,7 +29,7 @@ def check_trees(cluster: Cluster) -> None:
 def _hashes(cluster: Cluster, items: Iterable[ItemKey]) -> Iterator[list[int]]:
     for item in items:
         n = cluster.table(table_of_key(item)).n
-        owners = cluster.ring.preference_list(partition_of_key(item), n)
+        owners = cluster.topology.ring.preference_list(partition_of_key(item), n)
         processes = [cluster.machines[owner].process for owner in owners]
         yield [
             -1 if process is None else fingerprint(item, process.store.engine.get(item))

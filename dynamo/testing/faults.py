@@ -14,10 +14,11 @@ from collections.abc import Callable
 
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.machine_faults import MachineFaults
+from dynamo.testing.member_faults import MemberFaults
 from dynamo.testing.network_faults import Episode, Heal, NetworkFaults
 from dynamo.testing.script import PlannedFault
 
-KINDS: tuple[str, ...] = (*NetworkFaults.KINDS, *MachineFaults.KINDS)
+KINDS: tuple[str, ...] = (*NetworkFaults.KINDS, *MachineFaults.KINDS, *MemberFaults.KINDS)
 NEEDS_FSYNC = ("failed fsync",)
 """What takes acknowledged writes along unless every group is synced before it counts. Without that
 no power fails either."""
@@ -34,8 +35,10 @@ class Faults:
         self._world, self._rng = cluster.world, cluster.world.rng("faults")
         self._network, self._machines = NetworkFaults(cluster), MachineFaults(cluster)
         self._kinds, self._tracks, self._gap_ms = kinds, tracks, gap_ms
-        self._parts: dict[str, NetworkFaults | MachineFaults] = {
-            kind: part for part in (self._network, self._machines) for kind in part.KINDS
+        self._parts: dict[str, NetworkFaults | MachineFaults | MemberFaults] = {
+            kind: part
+            for part in (self._network, self._machines, MemberFaults(cluster))
+            for kind in part.KINDS
         }
         self._running: dict[int, tuple[str, Heal]] = {}
         self._number = 0

@@ -36,6 +36,7 @@ class Finale:
 
     def begin(self) -> None:
         """Ask, one step after the other."""
+        self._client.learn_ring(newest=True)
         steps = self._steps()
 
         def next_step() -> None:
@@ -71,7 +72,7 @@ class Finale:
             for history in self._histories:
                 yield self._reading(history, self._cluster.table(history.table).n, None)
             yield lambda then: self._client.world.at(REPAIR_MS, then)
-        for node in self._cluster.machines:
+        for node in self._cluster.topology.members:
             for history in self._histories:
                 yield self._reading(history, 0, node)
 

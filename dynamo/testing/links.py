@@ -51,6 +51,9 @@ class Owner(End, Protocol):
     def feed(self, event: Event) -> None:
         """Hand an event to the kernel."""
 
+    def knows(self, name: NodeId) -> bool:
+        """Whether another is a member, as far as this one knows."""
+
     def post(self, call: Callable[..., None], *arguments: Any) -> None:
         """Run a call in the process's loop."""
 
@@ -88,7 +91,17 @@ class Links:
     def reach_all(self) -> bool:
         """Whether a link to every other member is open."""
         names = (member.name for member in self._around.config.nodes)
-        return all(name == self._owner.name or name in self._of for name in names)
+        members = (name for name in names if self._owner.knows(name))
+        return all(name == self._owner.name or name in self._of for name in members)
+
+    def part_with_strangers(self) -> None:
+        """Close the links to who is no member any more."""
+        for source, (connection, side) in list(self._of.items()):
+            if isinstance(source, str) and not self._owner.knows(source):
+                del self._of[source]
+                del self._sources[connection]
+                connection.close(side, f"{source} is no member any more")
+                self._owner.feed(PeerDown(source, "no member any more"))
 
     def accept_client(self, connection: Connection) -> None:
         """A client is connected; it gets a number."""
@@ -142,7 +155,7 @@ class Links:
         if owner.draining:
             return
         under_way = self._dialing.get(peer) in network.connections
-        if peer in self._of or under_way:
+        if peer in self._of or under_way or not owner.knows(peer):
             delay_ms = float(self._timing.reconnect_delay_ms_min)
         else:
             delay_ms = min(delay_ms * 2, float(self._timing.reconnect_delay_ms_max))
@@ -157,6 +170,8 @@ class Links:
         owner, other = self._owner, self._around.accepting(peer)
         if not self._network.reaches(owner.name, peer):
             return  # cut while the hello was on its way
+        if other is not None and not other.knows(owner.name):
+            return  # a stranger, for it
         if other is not None and owner.alive and owner.boot is not None:
             connection = self._network.connect((owner.name, peer), (owner, other))
             self._dialing[peer] = connection

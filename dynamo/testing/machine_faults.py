@@ -105,7 +105,9 @@ class MachineFaults:
     def lost_disk(self) -> Episode | None:
         """A disk is gone, an empty one stands in its place."""
         machine = self._machine()
-        if not all(other.is_whole() for other in self._machines):
+        if self._cluster.topology.is_joint:
+            return None
+        if not all(other.is_whole() for other in self._cluster.members()):
             return None
         machine.lose_disk()
         return self._down(), lambda: self._start([machine])

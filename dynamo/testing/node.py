@@ -13,10 +13,13 @@ handshake; who it is (dynamo.repair.boot) is durable before it says a word.
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from dynamo.brain import Brain, founders, recalled
 from dynamo.coordination.identity import Identity
 from dynamo.coordination.outcomes import APPLIED, NOT_APPLIED
 from dynamo.errors import StorageFailed
 from dynamo.kernel import Kernel
+from dynamo.membership.epochs import STATE
+from dynamo.membership.topology import Topology
 from dynamo.messages import (
     ASK_OUTCOME,
     FAILED,
@@ -38,6 +41,7 @@ from dynamo.messages import (
 from dynamo.meters import Meters
 from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
 from dynamo.repair.rebuild import MISSING
+from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Ring
 from dynamo.siblings.codec import decode_record
 from dynamo.siblings.record import supersedes
@@ -48,6 +52,8 @@ from dynamo.testing.world import WallClock
 from dynamo.types import ItemKey, NodeId
 
 TICK_MS = 5.0
+PART_AFTER_MS = 2000.0
+"""How long links to who is no member any more are kept."""
 VALIDATE_EVERY = 50
 """Invariants cost what they cost: they are asserted at every so many-th event."""
 
@@ -55,8 +61,9 @@ VALIDATE_EVERY = 50
 class Watcher(Protocol):
     """Who is told when a node says what became of a write."""
 
-    def told(self, node: NodeId, asked: Put | AskOutcome, applied: bool) -> None:
-        """Raise Violation unless enough disks hold durably what makes it true."""
+    def told(self, node: NodeId, asked: Put | AskOutcome, applied: bool, rings: Rings) -> None:
+        """Raise Violation unless enough disks hold durably what makes it true, by the rings that
+        the node went by."""
 
 
 class Surroundings(Neighbours, Protocol):
@@ -64,6 +71,9 @@ class Surroundings(Neighbours, Protocol):
 
     ring: Ring
     watcher: Watcher
+
+    def adopted(self, topology: Topology) -> None:
+        """A node has adopted an epoch. Raise Violation if another has it otherwise."""
 
 
 class Process:
@@ -85,14 +95,25 @@ class Process:
         self.paused = False
         self._backlog: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.store = Store(disk, self.post, self._persisted, self._storage_failed)
-        self.kernel: Kernel | None = None
+        self.brain: Brain | None = None
         """None until the node has started."""
+        self._epoch = 0
+        self._rings = Rings(around.ring)
         self.boot: Boot | None = None
         self.links = Links(around, self, self.world.rng(f"links {name} {self.world.now}"))
         self._asked: dict[tuple[Source, int], Put | AskOutcome] = {}
         self._ticking = False
         self._alarm_ms: float | None = None
         self._handled = 0
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """That of the present epoch."""
+        return None if self.brain is None else self.brain.kernel
+
+    def knows(self, name: NodeId) -> bool:
+        """Whether another is a member, as far as this node knows."""
+        return self.brain is not None and name in self.brain.topology.members
 
     # life
 
@@ -109,9 +130,15 @@ class Process:
             engine.get_meta(MISSING),
             bool(engine.get_meta(ROLLED_BACK)),
         )
-        mine = around.ring.primaries_of(self.name, around.ring.n_max)
+        lost = found.damaged or found.rolled_back
+        first = founders(around.ring, around.config)
+        known = recalled(engine.get_meta, first, bootstrap or not (found.fresh or lost))
+        ring = known.state.topology.ring
+        mine = ring.primaries_of(self.name, ring.n_max)
         self.boot = decided = boot(found, mine, bootstrap, self.clock.wall_ms())
-        for name, value in decided.meta().items():
+        if lost:
+            known = known.in_another_life()
+        for name, value in {**decided.meta(), STATE: known.state.encoded()}.items():
             engine.put_meta(name, value)
         self.store.write_through()
         identity = Identity(
@@ -121,9 +148,8 @@ class Process:
             decided.unclean_epoch,
             around.ring.partitions,
         )
-        self.kernel = Kernel(
-            around.config, around.ring, identity, engine, Meters(), decided.missing
-        )
+        self.brain = Brain(around.config, identity, engine, Meters(), known, decided.missing)
+        self._look_at_ring()
         self.links.begin()
 
     def post(self, call: Callable[..., None], *arguments: Any) -> None:
@@ -213,18 +239,28 @@ class Process:
 
     def feed(self, event: Event) -> None:
         """Hand an event to the kernel and perform what it wants."""
-        kernel = self.kernel
-        assert kernel is not None, "events come to started nodes"
+        brain = self.brain
+        assert brain is not None, "events come to started nodes"
         if self.world.trace is not None:
             self.world.note(f"{self.name} <- {event}")
-        self._perform(kernel.handle(event, self.clock.instant()))
+        self._perform(brain.handle(event, self.clock.instant()))
+        if brain.topology.epoch != self._epoch:
+            self._look_at_ring()
+            self.world.at(PART_AFTER_MS, self.post, self.links.part_with_strangers)
         self._handled += 1
         if self._handled % VALIDATE_EVERY == 0:
-            kernel.validate()
+            brain.kernel.validate()
         self.store.kick()
         if not self._ticking:
             self._ticking = True
             self.world.at(TICK_MS, self.post, self._tick)
+
+    def _look_at_ring(self) -> None:
+        """Another epoch is in force."""
+        assert self.brain is not None, "a started node"
+        self._epoch, self._rings = self.brain.topology.epoch, self.brain.kernel.scope.rings
+        self.world.note(f"{self.name} holds epoch {self._epoch}: {self.brain.topology.change}")
+        self.around.adopted(self.brain.topology)
 
     def _persisted(self, tokens: list[Any]) -> None:
         self.feed(Persisted(tokens))
@@ -271,4 +307,4 @@ class Process:
             return
         applied = answer.kind == PUT_DONE or answer.state == APPLIED
         if applied or answer.state == NOT_APPLIED:
-            self.around.watcher.told(self.name, asked, applied)
+            self.around.watcher.told(self.name, asked, applied, self._rings)

@@ -20,7 +20,9 @@ from dynamo.messages import ReplicaPut, Source
 from dynamo.repair import boot as boots
 from dynamo.repair.boot import Boot
 from dynamo.repair.rebuild import Rebuild
+from dynamo.repair.transfers import Transfers
 from dynamo.replica.replica import Ack, Replica
+from dynamo.ring.joint import Rings
 from dynamo.siblings import record as records
 from dynamo.siblings.record import Record, Seen, Value
 from dynamo.storage import checkpoint as checkpoints
@@ -213,6 +215,11 @@ _CRASHES = Shape(nodes=3, tracks=4, kinds=("crash", "crash", "loss", "delay", "s
 _DISKS = Shape(
     nodes=3, tracks=4, kinds=("lost disk", "lost disk", "crash", "delay", "loss", "slow disk")
 )
+_CHANGES = Shape(
+    nodes=3,
+    tracks=4,
+    kinds=("join", "leave", "weight", "partition", "one-way", "crash", "pause", "reordering"),
+)
 
 BUGS = {
     "acknowledge before fsync": Bug(
@@ -294,6 +301,16 @@ BUGS = {
     "acknowledgement counted twice": Bug(
         "A message that arrives twice makes a quorum of one.",
         ((Puts, "acknowledge", _count_twice),),
+    ),
+    "one side's quorum counts during a move": Bug(
+        "Writes of a ring change are on too few of the owners before or after it.",
+        ((Rings, "extra", lambda *_: 0),),
+        _CHANGES,
+    ),
+    "copied before it was copied": Bug(
+        "A change ends while a new owner still lacks what only former owners hold.",
+        ((Transfers, "lacking", lambda _: {}),),
+        _CHANGES,
     ),
     "not applied without a fence": Bug(
         "A write that was still on its way appears after its author was told it never will.",

@@ -26,12 +26,14 @@ class ReplicaRead:
         owners: list[NodeId],
         r: int,
         patience_ms: float,
+        is_current: Callable[[], bool],
         done: Callable[[Read | None], None],
     ) -> None:
-        """`owners` are asked from the last to the first."""
+        """`owners` are asked from the last to the first, while the ring `is_current`: answers by
+        two rings make no quorum of either."""
         self._world, self._calls, self._key = world, calls, key
         self._candidates, self._patience_ms, self._done = owners, patience_ms, done
-        self._quorum = Read(r)
+        self._quorum, self._is_current = Read(r), is_current
         self._over = False
 
     def begin(self) -> None:
@@ -41,13 +43,13 @@ class ReplicaRead:
 
     def _ask_more(self) -> None:
         missing = self._quorum.short_by
-        if missing > len(self._candidates):
+        if missing > len(self._candidates) or not self._is_current():
             self._finish(None)
         for _ in range(0 if self._over else missing):
             self._ask(self._candidates.pop())
 
     def _hedge(self) -> None:
-        if not self._over and self._candidates:
+        if not self._over and self._candidates and self._is_current():
             self._ask(self._candidates.pop())
 
     def _ask(self, node: NodeId) -> None:

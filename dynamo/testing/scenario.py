@@ -14,7 +14,9 @@ from traceback import walk_tb
 from typing import NamedTuple
 
 from dynamo.config import ClusterConfig, Limits, NodeConfig, TableConfig, Timing
+from dynamo.keys import partition_of_key
 from dynamo.messages import AskOutcome, Put
+from dynamo.ring.joint import Rings
 from dynamo.storage.port import EngineOptions
 from dynamo.testing.checkers import check_durable, check_fenced
 from dynamo.testing.client import Client
@@ -74,6 +76,8 @@ class Shape(NamedTuple):
     limits: Limits = Limits()
     timing: Timing = TIMING
     options: EngineOptions = OPTIONS
+    spares: int = 2
+    """Nodes that are no members at first."""
     script: Script | None = None
     """What is done and befalls, instead of what the seed would draw."""
 
@@ -105,7 +109,8 @@ class Scenario:
         self.world = World(seed, trace)
         rng = self.world.rng("shape")
         nodes = shape.nodes or rng.choice((3, 3, 4, 5))
-        self.cluster = Cluster(self.world, _config(shape, nodes), self, shape.options)
+        config = _config(shape, nodes + shape.spares)
+        self.cluster = Cluster(self.world, config, self, shape.options, shape.spares)
         self.counts: Counter[str] = Counter()
         self.histories = [
             KeyHistory(table.id, table.conflict_rule, b"k%d" % (i // len(shape.tables)))
@@ -148,20 +153,22 @@ class Scenario:
             check,
         )
 
-    def told(self, node: NodeId, asked: Put | AskOutcome, applied: bool) -> None:
+    def told(self, node: NodeId, asked: Put | AskOutcome, applied: bool, rings: Rings) -> None:
         """A node says what became of a write: are there as many disks that would remember?"""
         history = self._by_key[asked.table, asked.key]
         write = next(w for w in reversed(history.writes) if w.operation == asked.operation)
         key = self.item(history)
-        disks = [
-            self.cluster.machines[owner].disk.records_since(key, write.invoked_ms)
-            for owner in self.clients[0].owners(history)
-        ]
-        if applied:
-            w = self.cluster.table(asked.table).w
-            check_durable(history, write.operation, disks, w, f"{node}")
-        else:
-            check_fenced(history, write.operation, disks, f"{node}")
+        table, partition = self.cluster.table(asked.table), partition_of_key(key)
+        sides = [ring.preference_list(partition, table.n) for ring in rings.both]
+        for owners in sides:
+            disks = [
+                self.cluster.machines[owner].disk.records_since(key, write.invoked_ms)
+                for owner in owners
+            ]
+            if applied:
+                check_durable(history, write.operation, disks, table.w, f"{node}")
+            else:
+                check_fenced(history, write.operation, disks, f"{node}")
 
     def _run(self) -> None:
         for machine in self.cluster.machines.values():

@@ -10,7 +10,7 @@ class Run:
     """A started cluster with nothing wrong yet."""
 
     def __init__(self, seed: int) -> None:
-        scenario = Scenario(seed, Shape(operations=0))
+        scenario = Scenario(seed, Shape(operations=0, spares=0))
         self.cluster, self.world = scenario.cluster, scenario.world
         for machine in self.cluster.machines.values():
             machine.start()
