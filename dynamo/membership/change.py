@@ -2,7 +2,9 @@
 
 Law:      the final epoch is proposed only when, for every moving partition and every table's N/R/W,
           N - min(R, W) + 1 old owners hold the joint epoch durably, so that no quorum of the old
-          owners alone is reached any more, and every new owner has copied what N - W + 1 old
+          owners alone is reached any more (N - W + 1 where R + W <= N, for reads of such tables
+          may miss writes anyway: one R = 1 among the tables need not keep a dead node from being
+          replaced), and every new owner has copied what N - W + 1 old
           owners held after that, so that the new owners know every write acknowledged before.
 
 Picture:  epoch e        e + 1 joint                               e + 2 final
@@ -32,6 +34,11 @@ class Quorum(NamedTuple):
     n: int
     r: int
     w: int
+
+    @property
+    def least(self) -> int:
+        """So many of the old owners alone could still break a promise."""
+        return min(self.r, self.w) if self.r + self.w > self.n else self.w
 
 
 class Report(NamedTuple):
@@ -150,7 +157,7 @@ class Change:
 
     def _not_held(self, old: frozenset[NodeId], quorum: Quorum) -> str | None:
         """Why a quorum of the old owners alone may still be reached, or None."""
-        needed = max(len(old) - min(quorum.r, quorum.w) + 1, 1)
+        needed = max(len(old) - quorum.least + 1, 1)
         missing = sorted(node for node in old if not self._holds(node))
         short = needed - (len(old) - len(missing))
         if short <= 0:

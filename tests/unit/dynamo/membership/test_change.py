@@ -64,10 +64,18 @@ def test_two_of_three_old_owners_must_hold_the_joint_epoch() -> None:
 
 
 def test_the_weakest_of_r_and_w_says_how_many_must_hold_it() -> None:
-    change = begun((Quorum(3, 1, 2),))
+    change = begun((Quorum(3, 1, 3),))
     for node in OLD[:2]:
         change.heard(node, report())
     assert change.standing(change.moving()[0]).reason == "1 more of n3 must hold epoch 2"
+
+
+def test_reads_that_may_miss_writes_anyway_wait_for_nobody() -> None:
+    """N/R/W 3/1/2: a dead old owner need not be waited for, so it can be replaced."""
+    change = begun((Quorum(3, 1, 2),))
+    for node in OLD[:2]:
+        change.heard(node, report())
+    assert change.standing(change.moving()[0]).phase == "copying"
 
 
 def test_a_new_owner_says_why_it_still_copies() -> None:
