@@ -122,7 +122,11 @@ def added(cart: Cart, product_id: str, quantity: int, request_id: str, now_ms: i
     if _is_done(cart, request_id, mark):
         return cart
     seen = _remembering(cart, now_ms)
-    return _fitting(seen, seen.marked(request_id, mark))
+    more = seen.marked(request_id, mark)
+    line = Cart({id: more.marks[id] for id in more.of(product_id)}, {})
+    if lines(line)[0].quantity > QUANTITY_MAX:
+        raise Full(f"there would be more than {QUANTITY_MAX:,} of {product_id!r} in the cart")
+    return _fitting(seen, more)
 
 
 def quantity_set(cart: Cart, product_id: str, quantity: int, request_id: str, now_ms: int) -> Cart:
@@ -173,13 +177,13 @@ def _fitting(before: Cart, after: Cart) -> Cart:
         raise Full(f"the cart has {MARKS_MAX:,} additions; set the quantity of a line to join its")
     if len(after.removed) > max(REMEMBERED_MAX, len(before.removed)):
         raise Full(f"the cart was changed more than {REMEMBERED_MAX:,} times within 24 hours")
-    had, has = dict(lines(before)), dict(lines(after))
-    if len(has) > max(LINES_MAX, len(had)):
+    if len(_products(after)) > max(LINES_MAX, len(_products(before))):
         raise Full(f"the cart has {LINES_MAX} products")
-    for product_id, quantity in has.items():
-        if quantity > max(QUANTITY_MAX, had.get(product_id, 0)):
-            raise Full(f"there would be more than {QUANTITY_MAX:,} of {product_id!r} in the cart")
     return after
+
+
+def _products(cart: Cart) -> set[str]:
+    return {mark.product_id for mark in cart.marks.values()}
 
 
 def as_value(cart: Cart) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from dynamo_shop.errors import ShopError, TooLate, Unsettled
 
 CHANGES_PER_TURN_MAX = 64
 """Raising it: fewer writes of a hot item, but longer turns (each change of the fullest cart takes
-about a millisecond) in which this process does nothing else."""
+about 0.3 ms) in which this process does nothing else."""
 
 State = TypeVar("State")
 

@@ -37,6 +37,8 @@ MESSAGE_BYTES_MAX = 4 << 20
 """Above the largest legal message, so that bounds are told by rules and not by the transport."""
 KEEPALIVE_MS = 20_000
 IDLE_MS = 300_000
+HANDSHAKE_TIMEOUT_MS = 5000
+"""A connection must speak HTTP/2 within this."""
 LAST_WORDS_S = 0.1
 """For refusals and watchers at the very end, while nobody can connect any more."""
 
@@ -45,6 +47,7 @@ _ARGUMENTS = [
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_concurrent_streams", CALLS_PER_CONNECTION_MAX),
     ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
     ("grpc.max_connection_idle_ms", IDLE_MS),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),

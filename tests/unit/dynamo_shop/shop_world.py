@@ -15,11 +15,13 @@ from dynamo_shop.tables import Tables
 
 
 class FakeTable:
-    """Encoded values by key; what was asked stands in `timeouts`, `error` is raised once."""
+    """Encoded values by key; what was asked stands in `timeouts` and `quorums`; `error` is raised
+    once."""
 
     def __init__(self) -> None:
         self.items: dict[str | bytes, list[bytes]] = {}
         self.timeouts: list[float] = []
+        self.quorums: list[int | None] = []
         self.error: Exception | None = None
         self.applies_all_the_same = False
         """Whether a write that fails is applied nevertheless."""
@@ -49,6 +51,7 @@ class FakeTable:
         timeout_ms: float,
     ) -> Item:
         await self._begun(timeout_ms)
+        self.quorums.append(r)
         value = fn(self._values(key))
         self._written(key, [MSGPACK.encode(value)])
         return Item([value], b"")

@@ -150,6 +150,9 @@ async def test_products_are_written_read_and_removed(shop: Shop) -> None:
     several = await shop.catalog.BatchGetProducts(batch)
     assert (list(several.products), list(several.missing)) == ([MUG], ["pot"])
     await shop.catalog.DeleteProduct(shop_pb2.DeleteProductRequest(product_id="mug"))
+    assert shop.product_table.quorums == [2, 2], (
+        "N-W+1: writes come after all that was acknowledged"
+    )
     request = shop_pb2.GetProductRequest(product_id="mug")
     code, said = await refusal_of(shop.catalog.GetProduct(request))
     assert (code, said) == (grpc.StatusCode.NOT_FOUND, "there is no product 'mug'")
