@@ -139,6 +139,17 @@ OPERATIONS: tuple[Bound, ...] = (
         "unit/dynamo/repair/test_trees.py::test_notes_are_bounded_in_number",
     ),
     Bound(
+        "tombstones that wait for all owners",
+        (
+            "dynamo.repair.collection:CANDIDATES_MAX",
+            "dynamo.messages_exchange:CLAIMS_AT_ONCE_MAX",
+        ),
+        "others stay in the store and are found by a later sweep; more partitions go in the next "
+        "message",
+        "dynamo_tombstones_waiting",
+        "promises/test_p6_deletes.py::test_so_many_tombstones_wait_in_memory",
+    ),
+    Bound(
         "former lives of a peer's disk",
         ("dynamo.repair.lives:FORMER_MAX",),
         "the oldest is forgotten",
@@ -252,7 +263,7 @@ STORE: tuple[Bound, ...] = (
     ),
     Bound(
         "keys noted as damaged",
-        ("dynamo.storage.engine:DAMAGED_KEYS_MAX",),
+        ("dynamo.ports:DAMAGED_KEYS_MAX",),
         "no more are noted; they are found again when they are read",
         "dynamo_damaged_keys",
         "unit/dynamo/storage/test_damaged_keys.py::test_only_so_many_are_noted",

@@ -75,14 +75,16 @@ from dynamo.messages_exchange import AskExchange
 from dynamo.messages_members import MEMBERS, AskChange, AskTopology, ClientEpoch
 from dynamo.meters import Meters
 from dynamo.ports import CORRUPT, RecordStore
+from dynamo.repair.collection import Collection
 from dynamo.repair.exchange import Exchange
+from dynamo.repair.knowledge import knowledge
 from dynamo.repair.rebuild import MISSING, Rebuild, Rebuilt, encode_partitions
 from dynamo.repair.transfers import Transfers
-from dynamo.repair.trees import Trees
 from dynamo.replica.replica import Ack, Replica
 from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Ring
-from dynamo.types import Instant, NodeId, PartitionId
+from dynamo.siblings.record import Record
+from dynamo.types import Instant, ItemKey, NodeId, PartitionId
 
 CLIENT_MESSAGES = frozenset(
     (
@@ -122,8 +124,11 @@ class Kernel:
         Without `tenure` the ring never changes."""
         self._tenure = tenure
         rings = Rings(ring, tenure.target if tenure else None)
-        self._trees = trees = Trees(store, ring, identity.node, config.tables)
-        self._scope = scope = Scope(config, rings, identity, trees, meters, tenure and tenure.scope)
+        self._known = known = knowledge(store, ring, identity, config.tables, missing)
+        self._scope = scope = Scope(
+            *(config, rings, identity, known.trees, meters, known.settled),
+            tenure and tenure.scope,
+        )
         self._me = identity.node
         self._mine = rings.of(identity.node, ring.n_max)
         self._ready = set(self._mine - missing)
@@ -133,13 +138,15 @@ class Kernel:
         self._puts, self._gets, self._outcomes = Puts(scope), Gets(scope), Outcomes(scope)
         self._repairs, self._forwards = Repairs(scope), Forwards(scope)
         self._replica = Replica(
-            trees, scope.tables, scope.window, self._ready, meters, identity.forgetting
+            *(known.trees, scope.tables, scope.window, self._ready, meters),
+            *(identity.forgetting, known.settled),
         )
         self._transfers = tenure.transfers if tenure else None
         self._background = Background(self._parts(missing))
         machines = (self._puts, self._gets, self._outcomes, self._repairs)
         self._answers = Answers(*machines, self._background.by_tag)
         self._effects: list[Effect] = []
+        self._wall_ms = 0
         self._handlers = self._table_of_handlers()
         self._client_handlers = {
             kind: handler if kind in CLIENT_MESSAGES else self._unasked
@@ -149,30 +156,30 @@ class Kernel:
 
     def _parts(self, missing: frozenset[PartitionId]) -> list[Part]:
         """The background work of this node, in order."""
-        scope, trees, tenure = self._scope, self._trees, self._tenure
+        scope, trees, tenure = self._scope, self._known.trees, self._tenure
         config, identity, peers = scope.config, scope.identity, scope.peers
         next_id = Ids(0, identity.first_request()).next
         self._rebuild = Rebuild(
             *(self._me, scope.ring, config.tables, missing, next_id),
             has_room=lambda: trees.refusal() is None,
         )
-        self._exchange = Exchange(
-            *(self._me, scope.ring, config.timing, trees, self._ready),
-            *(self._replica.absorb, next_id, scope.meters),
-        )
+        repair = (self._known, config.timing, self._ready)
+        self._exchange = Exchange(*repair, self._replica.absorb, next_id, scope.meters)
+        removes = config.node(self._me).durability == "fsync" and scope.rings.never_changed
+        collection = Collection(*repair, self._wall_now, scope.meters, removes)
         signs = Signs(peers.words, peers.silent, peers.held)
         self._lookout = Lookout(
             *(self._me, [*scope.rings.members], scope.ring.epoch, identity.epoch),
             *(identity.first_request(), signs, config.timing, scope.meters),
         )
-        own: list[Part] = [self._rebuild, self._exchange, self._lookout]
+        own: list[Part] = [self._rebuild, self._exchange, collection, self._lookout]
         changes = (self._transfers, tenure.council) if tenure else ()
         return [*own, *(part for part in changes if part is not None)]
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in what happened; answer what is to be done about it, in order."""
         effects: list[Effect] = []
-        self._effects = effects
+        self._effects, self._wall_ms = effects, now.wall_ms
         if isinstance(event, Received):
             self._received(event, now)
         elif isinstance(event, Persisted):
@@ -224,7 +231,11 @@ class Kernel:
 
     def validate_trees(self) -> None:
         """Assert that the hash trees are those of the store; reads everything."""
-        self._trees.validate()
+        self._known.trees.validate()
+
+    def nothing(self, key: ItemKey) -> Record:
+        """What this node takes an item for of which it holds nothing."""
+        return self._scope.nothing(key)
 
     def drain(self) -> None:
         """Begin no client operation any more, and say so to the peers; those in flight go on."""
@@ -441,6 +452,10 @@ class Kernel:
             elif token is not None:
                 acks.append(token)
         self._perform(self._replica.persisted(acks, now.monotonic_ms), now)
+
+    def _wall_now(self) -> int:
+        """The wall clock at the present event."""
+        return self._wall_ms
 
     def _lost(self, node: NodeId, reason: str, now: Instant) -> None:
         """A peer's link is gone."""

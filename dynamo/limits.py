@@ -144,6 +144,10 @@ class Timing:
     exchange_interval_ms: int = 10_000
     """How often each two owners compare the partitions that they have in common. Raising it: what
     no read repairs differs for longer; lowering it: more small messages, also when all is equal."""
+    tombstone_age_ms: int = 86_400_000
+    """A tombstone stays at least so long, and until all owners have had it. Raising it: more of
+    them are kept; lowering it: `outcome` of a deleted item's writes and late retries are sooner
+    answered `unknown`. It must exceed `retry_window_ms` and what clients' clocks differ by."""
     reconnect_delay_ms_min: int = 50
     reconnect_delay_ms_max: int = 2000
     """Backoff between attempts to reach a peer, doubling, with jitter. Raising: a returned node is

@@ -3,6 +3,7 @@
 CompareNodes ─▶ NodesDiffer     from the roots of their trees down to the leaves that differ
 ListItems ────▶ ItemsAre        what lies below these leaves
 ReadItems ────▶ ReplicaPage     the records of those items that differ
+AskTaken ─────▶ TakenIs         what both have taken in for good (dynamo.repair.settled)
 AskExchange ──▶ StatusIs        a client asks for all this at once
 """
 
@@ -11,10 +12,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from dynamo.keys import ITEM_KEY_BYTES_MIN
 from dynamo.merkle.tree import CHILDREN_BYTES, LEAVES, NODES
-from dynamo.types import ItemKey, PartitionId
+from dynamo.types import Actor, ItemKey, PartitionId
 
 COMPARE_NODES, LIST_ITEMS, READ_ITEMS = range(23, 26)
 NODES_DIFFER, ITEMS_ARE, ASK_EXCHANGE = range(47, 50)
+ASK_TAKEN, TAKEN_IS = range(61, 63)
 
 NODES_AT_ONCE_MAX = 256
 """Nodes of trees in one message. Raising it: fewer messages between equal replicas, longer pauses
@@ -22,11 +24,17 @@ of their event loops; lowering it: the reverse."""
 KEYS_AT_ONCE_MAX = 256
 """Records asked for in one message; what does not fit in one page is asked for again."""
 
+CLAIMS_AT_ONCE_MAX = 64
+"""Partitions in one message about what was taken in."""
+
 TreeNode: TypeAlias = tuple[PartitionId, int, int, int]
 """Partition, N, number of the node in their tree (dynamo.merkle.tree), its hash."""
 Children: TypeAlias = tuple[PartitionId, int, int, bytes]
 """Partition, N, number of the node, the hashes of its children; none for a leaf, and none for a
 root whose tree is not known here."""
+Claim: TypeAlias = tuple[PartitionId, int, int, dict[Actor, int], dict[Actor, int], int]
+"""Partition, N, the root of their tree (0: not known, or not equal), writer -> counter up to which
+all dots were taken in there, the same as far as it is durable, the floor of removed tombstones."""
 
 
 class CompareNodes(NamedTuple):
@@ -61,12 +69,14 @@ class ListItems(NamedTuple):
 
 
 class ItemsAre(NamedTuple):
-    """Keys in order with the hashes of their items, complete up to and with `upto`."""
+    """Keys in order with the hashes of their items, complete up to and with `upto`; `taken`: what
+    was taken in here for good, so that a tombstone which is missing was removed."""
 
     kind: int
     id: int
     items: tuple[tuple[ItemKey, int], ...]
     upto: ItemKey
+    taken: dict[Actor, int]
 
 
 class ReadItems(NamedTuple):
@@ -75,6 +85,22 @@ class ReadItems(NamedTuple):
     kind: int
     id: int
     keys: tuple[ItemKey, ...]
+
+
+class AskTaken(NamedTuple):
+    """My roots, and what I have taken in; a writer that I want to hear of with 0."""
+
+    kind: int
+    id: int
+    claims: tuple[Claim, ...]
+
+
+class TakenIs(NamedTuple):
+    """What I have taken in; with your root where mine is the same."""
+
+    kind: int
+    id: int
+    claims: tuple[Claim, ...]
 
 
 class AskExchange(NamedTuple):
@@ -86,7 +112,7 @@ class AskExchange(NamedTuple):
 
 
 ExchangeMessage: TypeAlias = (
-    CompareNodes | NodesDiffer | ListItems | ItemsAre | ReadItems | AskExchange
+    CompareNodes | NodesDiffer | ListItems | ItemsAre | ReadItems | AskExchange | AskTaken | TakenIs
 )
 
 
@@ -124,12 +150,32 @@ def _holds_hashes(raw: tuple[Any, ...]) -> bool:
         and tuple(map(type, item)) == (bytes, int)
         and len(item[0]) >= ITEM_KEY_BYTES_MIN
         for item in raw[2]
-    )
+    ) and _counts(raw[4])
 
 
 def _holds_keys(raw: tuple[Any, ...]) -> bool:
     return len(raw[2]) <= KEYS_AT_ONCE_MAX and all(
         type(key) is bytes and len(key) >= ITEM_KEY_BYTES_MIN for key in raw[2]
+    )
+
+
+def _holds_claims(raw: tuple[Any, ...]) -> bool:
+    return len(raw[2]) <= CLAIMS_AT_ONCE_MAX and all(
+        type(claim) is tuple
+        and tuple(map(type, claim)) == (int, int, int, dict, dict, int)
+        and 0 <= claim[0] < 1 << 16
+        and 0 <= claim[2] < 1 << 64
+        and 0 <= claim[5] < 1 << 64
+        and _counts(claim[3])
+        and _counts(claim[4])
+        for claim in raw[2]
+    )
+
+
+def _counts(taken: dict[Any, Any]) -> bool:
+    return all(
+        type(actor) is str and type(counter) is int and 0 <= counter < 1 << 63
+        for actor, counter in taken.items()
     )
 
 
@@ -141,7 +187,9 @@ EXCHANGE: tuple[
     (LIST_ITEMS, ListItems, (int, int, int, bytes, bytes, bytes), _holds_leaves),
     (READ_ITEMS, ReadItems, (int, tuple), _holds_keys),
     (NODES_DIFFER, NodesDiffer, (int, bool, tuple), _holds_children),
-    (ITEMS_ARE, ItemsAre, (int, tuple, bytes), _holds_hashes),
+    (ITEMS_ARE, ItemsAre, (int, tuple, bytes, dict), _holds_hashes),
     (ASK_EXCHANGE, AskExchange, (int,), None),
+    (ASK_TAKEN, AskTaken, (int, tuple), _holds_claims),
+    (TAKEN_IS, TakenIs, (int, tuple), _holds_claims),
 )
 """(kind, class, types of its fields after the kind, what types alone do not say)."""

@@ -82,7 +82,7 @@ class Meters:
         *("hedges", "read_repairs", "repairs_dropped", "forwards"),
         *("too_many_siblings", "overloaded", "corrupt_records"),
         *("rebuilt_partitions", "rebuilt_records"),
-        *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes"),
+        *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes", "tombstones_removed"),
         *("suspicions", "refutations", "probes", "flaps"),
     )
 
@@ -134,6 +134,8 @@ class Meters:
         """Questions to peers that were silent, and to others about them."""
         self.flaps = 0
         """Returns of peers that had come and gone too often to be believed at once."""
+        self.tombstones_removed = 0
+        """By proof that all owners had them."""
 
     def operations(self) -> Iterator[tuple[str, str, LatencyHistogram]]:
         """(operation, outcome, durations) in a fixed order."""

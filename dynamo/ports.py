@@ -4,7 +4,7 @@ A store is memory first: `put` is visible to `get` at once and durable later; th
 store (a shell or the simulator) then hands the tokens back to the kernel as `Persisted`.
 """
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Protocol
 
 from dynamo.types import ItemKey
@@ -17,12 +17,19 @@ DISK_FULL = "disk full"
 BEHIND = "asks by an older ring"
 """Why a replica refuses who has not heard of a ring change; the newer ring is on its way there."""
 
+DAMAGED_KEYS_MAX = 1000
+"""Damaged keys that a store notes; those beyond are found again when they are read."""
+
 CORRUPT = "corrupt data"
 """Why a replica whose record is damaged refuses; its node repairs it from the others."""
 
 
 class RecordStore(Protocol):
     """Records by item key, as the core sees them."""
+
+    @property
+    def damaged_keys(self) -> Collection[bytes]:
+        """Keys whose records were found damaged and not replaced since, up to some number."""
 
     def get(self, key: ItemKey) -> bytes | None:
         """The newest record under `key`, durable or not yet. Raises CorruptData."""
@@ -35,6 +42,9 @@ class RecordStore(Protocol):
 
     def put_meta(self, name: str, value: bytes, token: Hashable = None) -> None:
         """Node state of a few bytes, in the same log and the same order as the records."""
+
+    def get_meta(self, name: str) -> bytes | None:
+        """The newest state of that name. Raises CorruptData."""
 
     def scan(self, after: ItemKey, until: ItemKey, limit: int) -> list[tuple[ItemKey, bytes]]:
         """At most `limit` records with after < key < until, in key order."""

@@ -17,7 +17,6 @@ from dynamo.siblings.codec import (
     encode_record,
 )
 from dynamo.siblings.record import (
-    NOTHING,
     OPERATION_BYTES,
     UNSEEN,
     VOID,
@@ -89,7 +88,7 @@ def composed(
         if known is not None:
             record = known.record
         else:
-            record = NOTHING if data is None else decode_record(data)
+            record = scope.nothing(key) if data is None else decode_record(data)
         if known is not None and known.context == request.context:
             seen = known.seen
         else:

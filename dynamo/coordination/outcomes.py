@@ -207,7 +207,8 @@ class Outcomes:
         if state is not None:
             needed = scope.needed(inquiry.partition, table, table.w)
             return self._ship(id, inquiry, record, APPLIED, needed)
-        if forgotten(record, operation) or not read.reached:
+        removed = forgotten(scope.nothing(inquiry.key), operation)
+        if removed or forgotten(record, operation) or not read.reached or scope.store.refusal():
             return self._close(id, UNKNOWN)
         above = record.history.vector.get(scope.identity.actor, 0)
         dot = scope.identity.next_dot(inquiry.partition, above)

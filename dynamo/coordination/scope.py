@@ -1,6 +1,7 @@
 """What all coordination machines of one node share: who I am, the ring, the tables, the store."""
 
 from dataclasses import astuple
+from typing import Protocol
 
 from dynamo.config import ClusterConfig, TableConfig
 from dynamo.coordination.gate import Gate
@@ -14,7 +15,7 @@ from dynamo.meters import Meters
 from dynamo.ports import RecordStore
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.ring.joint import Rings
-from dynamo.siblings.record import Window
+from dynamo.siblings.record import NOTHING, Record, Window
 from dynamo.types import ItemKey, NodeId, PartitionId, TableId
 
 DEADLINE_MS_MAX = 60_000
@@ -22,10 +23,18 @@ DEADLINE_MS_MAX = 60_000
 are kept for longer (about 40 bytes each); lowering it: patient callers hear of failure sooner."""
 
 
+class Removed(Protocol):
+    """The tombstones that this node has removed (dynamo.repair.settled)."""
+
+    def floor(self, key: ItemKey) -> int:
+        """The stamp of the newest operation that went with one of the item's partition."""
+
+
 class Scope:
     """The surroundings of one coordinator; mutable only in `peers` and `identity`."""
 
     __slots__ = (
+        "_removed",
         "config",
         "gate",
         "identity",
@@ -49,12 +58,14 @@ class Scope:
         identity: Identity,
         store: RecordStore,
         meters: Meters,
+        removed: Removed,
         before: "Scope | None" = None,
     ) -> None:
-        """`before`: that of the ring before, whose links and gate this one takes over."""
+        """`removed` knows what went with removed tombstones. `before`: that of the ring before,
+        whose links and gate this one takes over."""
         self.config, self.identity, self.store = config, identity, store
         self.rings, self.ring = rings, rings.ring
-        self.me, self.meters = identity.node, meters
+        self.me, self.meters, self._removed = identity.node, meters, removed
         limits, timing = config.node(self.me).limits, config.timing
         self.peers: Peers = (
             Peers(timing.hedge_delay_ms_min, timing.hedge_delay_ms_max, timing.hedge_budget)
@@ -75,6 +86,12 @@ class Scope:
         """Where an item lives."""
         partition = partition_of(token_of(table, key), self.ring.partitions)
         return partition, item_key(partition, table, key, sort_key)
+
+    def nothing(self, key: ItemKey) -> Record:
+        """The record of an item of which this node holds none: it was never written, or removed
+        after operations of which nobody can tell any more."""
+        floor = self._removed.floor(key)
+        return NOTHING._replace(floor=floor) if floor else NOTHING
 
     def owners(self, partition: PartitionId, table: TableConfig) -> tuple[NodeId, ...]:
         """The preference list's first N; while the partition moves, those before and after."""

@@ -18,8 +18,7 @@ from dynamo.messages_exchange import (
     NodesDiffer,
     ReadItems,
 )
-from dynamo.repair.in_sync import InSync
-from dynamo.repair.trees import Trees
+from dynamo.repair.knowledge import Knowledge
 from dynamo.repair.walk import NOTES_AT_ONCE
 from dynamo.types import ItemKey, NodeId, PartitionId
 
@@ -32,9 +31,10 @@ READ_BYTES_MAX = 1 << 20
 class Answering:
     """Answers one co-owner's comparison at a time; to others this node is busy."""
 
-    def __init__(self, trees: Trees, ready: AbstractSet[PartitionId], in_sync: InSync) -> None:
+    def __init__(self, known: Knowledge, ready: AbstractSet[PartitionId]) -> None:
         """`ready`: the partitions that count here; a rebuilding one is not compared."""
-        self._trees, self._ready, self._in_sync = trees, ready, in_sync
+        self._trees, self._in_sync, self._settled, _ = known
+        self._ready = ready
         self._with: NodeId | None = None
         self._until_ms = 0.0
 
@@ -82,7 +82,8 @@ class Answering:
         leaves = frozenset(int.from_bytes(packed[at : at + 2], "big") for at in pairs)
         name = asked.partition, asked.n
         items, upto = self._trees.listed(name, leaves, asked.after, asked.upto)
-        return ItemsAre(ITEMS_ARE, asked.id, tuple(items), upto)
+        taken = dict(self._settled.durable(name)) if name in self._trees.names() else {}
+        return ItemsAre(ITEMS_ARE, asked.id, tuple(items), upto, taken)
 
     def records(self, peer: NodeId, asked: ReadItems, now_ms: float) -> ReplicaPage:
         """Records; what is damaged here is left out like what is missing."""

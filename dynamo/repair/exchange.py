@@ -40,10 +40,8 @@ from dynamo.messages_exchange import (
 )
 from dynamo.meters import Meters
 from dynamo.repair.answering import Answering
-from dynamo.repair.in_sync import InSync
-from dynamo.repair.trees import Trees
+from dynamo.repair.knowledge import Knowledge
 from dynamo.repair.walk import NOBODY, NOTES_AT_ONCE, Answer, Pause, Story, Walker
-from dynamo.ring.ring import Ring
 from dynamo.types import Instant, ItemKey, NodeId, PartitionId
 
 PAUSE_MS = 5.0
@@ -74,10 +72,8 @@ class Exchange(Part):
 
     def __init__(
         self,
-        me: NodeId,
-        ring: Ring,
+        known: Knowledge,
         timing: Timing,
-        trees: Trees,
         ready: AbstractSet[PartitionId],
         absorb: Callable[[ItemKey, bytes], bool],
         next_id: Callable[[], int],
@@ -85,11 +81,10 @@ class Exchange(Part):
     ) -> None:
         """`ready`: the partitions that count here; `absorb`: merge a record into this node's
         own, and say whether that was news (raises CorruptData)."""
-        self._me, self._timing, self._meters = me, timing, meters
-        self._trees, self._ready = trees, ready
+        self._me, self._timing, self._meters = known.writer.node, timing, meters
+        self._trees, self._in_sync, self._ready = known.trees, known.in_sync, ready
         self._absorb, self._next_id = absorb, next_id
-        self._in_sync = InSync(me, ring, trees.names())
-        self._answering = Answering(trees, ready, self._in_sync)
+        self._answering = Answering(known, ready)
         self._due_ms: dict[NodeId, float] = {}
         """When each linked co-owner is next compared with."""
         self._soonest_ms = min(SOON_MS, float(timing.exchange_interval_ms))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from dynamo.repair.trees import TreeName
 from dynamo.ring.ring import Ring
-from dynamo.types import NodeId
+from dynamo.types import NodeId, PartitionId
 
 
 class InSync:
@@ -45,6 +45,21 @@ class InSync:
         common = self._equal_ms.get(peer)
         if common is not None and name in common:
             common[name] = now_ms
+
+    def with_all(self, name: TreeName) -> bool:
+        """Whether a tree was seen equal with that of every co-owner, each at some time."""
+        return all(common.get(name, 1.0) > 0 for common in self._equal_ms.values())
+
+    def co_owners_of(self, name: TreeName) -> list[NodeId]:
+        """Who shares one tree with this node."""
+        return [peer for peer, common in self._equal_ms.items() if name in common]
+
+    def forget(self, partition: PartitionId) -> None:
+        """A record of the partition was lost here: it was never seen equal."""
+        for common in self._equal_ms.values():
+            for name in common:
+                if name[0] == partition:
+                    common[name] = 0.0
 
     def all_since_asked(self, peer: NodeId) -> bool:
         """Whether all trees in common were seen equal since they were last asked about."""

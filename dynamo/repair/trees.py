@@ -14,13 +14,13 @@ partition is scanned, puts at or behind the cursor are noted and those ahead of 
 will come to them.
 """
 
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 
 from dynamo.config import TableConfig
 from dynamo.errors import CorruptData
 from dynamo.keys import partition_bounds, partition_of_key, table_of_key
 from dynamo.merkle.tree import HashTree, leaf_of
-from dynamo.ports import RecordStore
+from dynamo.ports import DAMAGED_KEYS_MAX, RecordStore
 from dynamo.ring.ring import Ring
 from dynamo.siblings.fingerprint import fingerprint
 from dynamo.types import ItemKey, NodeId, PartitionId
@@ -48,10 +48,13 @@ class Trees:
         self, store: RecordStore, ring: Ring, me: NodeId, tables: tuple[TableConfig, ...]
     ) -> None:
         self._store = store
-        self._copies = {table.id: table.n for table in tables}
+        self.lost: Callable[[PartitionId], None] = lambda _: None
+        """Told of each partition in which a record was found damaged."""
+        self.copies = {table.id: table.n for table in tables}
+        """N by table."""
         self._trees = {
             (partition, n): HashTree()
-            for n in sorted(set(self._copies.values()))
+            for n in sorted(set(self.copies.values()))
             for partition in ring.primaries_of(me, n)
         }
         self._ungrown = dict.fromkeys(sorted({partition for partition, _ in self._trees}))
@@ -66,7 +69,11 @@ class Trees:
 
     def get(self, key: ItemKey) -> bytes | None:
         """The newest record under `key`, durable or not yet. Raises CorruptData."""
-        record = self._store.get(key)
+        try:
+            record = self._store.get(key)
+        except CorruptData:
+            self.lost(partition_of_key(key))
+            raise
         self._last_key, self._last_record = key, record
         return record
 
@@ -88,6 +95,15 @@ class Trees:
         """Node state, in the same log."""
         self._store.put_meta(name, value, token)
 
+    def get_meta(self, name: str) -> bytes | None:
+        """Node state; raises CorruptData."""
+        return self._store.get_meta(name)
+
+    @property
+    def damaged_keys(self) -> Collection[bytes]:
+        """What was found damaged and not replaced since."""
+        return self._store.damaged_keys
+
     def scan(self, after: ItemKey, until: ItemKey, limit: int) -> list[tuple[ItemKey, bytes]]:
         """At most `limit` records with after < key < until, in key order."""
         return self._store.scan(after, until, limit)
@@ -102,9 +118,14 @@ class Trees:
         """The tree over a partition's items; None if it is not grown, or not this node's."""
         return None if name[0] in self._ungrown else self._trees.get(name)
 
+    def name_of(self, key: ItemKey) -> TreeName | None:
+        """The tree to which an item belongs; None if that is not this node's."""
+        name = partition_of_key(key), self.copies.get(table_of_key(key), 0)
+        return name if name in self._trees else None
+
     def covers(self, name: TreeName, key: ItemKey) -> bool:
         """Whether an item belongs to a tree."""
-        return (partition_of_key(key), self._copies.get(table_of_key(key), 0)) == name
+        return (partition_of_key(key), self.copies.get(table_of_key(key), 0)) == name
 
     def held(self, key: ItemKey) -> bytes | None:
         """The record under `key`; one that is damaged is as good as none."""
@@ -143,7 +164,14 @@ class Trees:
         else:
             self._reached[prefix] = until
             del self._ungrown[partition]
+            self._tell_if_damaged(partition)
         return len(rows)
+
+    def _tell_if_damaged(self, partition: PartitionId) -> None:
+        """What is damaged is missing in a scan."""
+        damaged, prefix = self._store.damaged_keys, partition.to_bytes(2, "big")
+        if damaged and (len(damaged) >= DAMAGED_KEYS_MAX or any(k[:2] == prefix for k in damaged)):
+            self.lost(partition)
 
     def settle(self, notes_max: int) -> None:
         """Hash what the newest so many notes tell of."""
@@ -161,7 +189,8 @@ class Trees:
         first, until = partition_bounds(partition)
         upto = min(upto, until)
         rows = self._store.scan(max(after, first), ItemKey(upto + b"\x00"), ROWS_MAX)
-        copies = self._copies
+        self._tell_if_damaged(partition)
+        copies = self.copies
         found = [
             (key, fingerprint(key, record))
             for key, record in rows
@@ -177,7 +206,7 @@ class Trees:
             if partition not in self._ungrown:
                 fresh = HashTree()
                 for key, record in self._store.scan(*partition_bounds(partition), 1 << 30):
-                    if self._copies.get(table_of_key(key)) == n:
+                    if self.copies.get(table_of_key(key)) == n:
                         fresh.change(leaf_of(key), 0, fingerprint(key, record))
                 assert fresh == tree, f"the tree of partition {partition}, N={n} is not its items'"
 
@@ -210,13 +239,14 @@ class Trees:
 
     def _change(self, key: ItemKey, before: bytes | None, after: bytes | None) -> None:
         """Old hash out, new hash in; nothing for items of no tree."""
-        n = self._copies.get(table_of_key(key), 0)
+        n = self.copies.get(table_of_key(key), 0)
         tree = self._trees.get((partition_of_key(key), n))
         if tree is not None:
             tree.change(leaf_of(key), fingerprint(key, before), fingerprint(key, after))
 
     def _forget(self, partition: PartitionId) -> None:
         """What a tree took in cannot be read any more to take it out: grow it anew."""
+        self.lost(partition)
         for name in self._trees:
             if name[0] == partition:
                 self._trees[name] = HashTree()

@@ -30,10 +30,11 @@ from dynamo.messages_exchange import (
     ReadItems,
 )
 from dynamo.meters import Meters
+from dynamo.repair.settled import is_removed
 from dynamo.repair.trees import TreeName, Trees
-from dynamo.siblings.codec import verified
+from dynamo.siblings.codec import decode_record, verified
 from dynamo.siblings.fingerprint import fingerprint
-from dynamo.types import ItemKey
+from dynamo.types import Actor, ItemKey
 
 FEW_LEAVES = 64
 """So many differing leaves may be writes on their way, and are compared again after a pause; more
@@ -174,7 +175,9 @@ class Walker(NamedTuple):
                 if after < key <= end and self.trees.covers(name, key)
             }
             self.meters.keys_compared += len(mine.keys() | theirs.keys())
-            push = [key for key in mine if key not in theirs]
+            push = [
+                key for key in mine if key not in theirs and not self._removed(key, answer.taken)
+            ]
             read = [key for key, hash in theirs.items() if mine.get(key) != hash]
             yield from self._repair(push, read)
             yield Pause(self.pause_ms())
@@ -189,6 +192,19 @@ class Walker(NamedTuple):
             push += self._merged(dict(page.items), asked)
             if page.items and not page.last:
                 read = asked[_place(asked, page.items[-1][0]) + 1 :] + read
+
+    def _removed(self, key: ItemKey, taken: dict[Actor, int]) -> bool:
+        """Whether this is a tombstone which the other side had and removed; then it is here too."""
+        if not taken or (data := self.trees.held(key)) is None:
+            return False
+        try:
+            removed = is_removed(taken, decode_record(data))
+        except CorruptData:
+            return False
+        if removed:
+            self.trees.delete(key, None)
+            self.meters.tombstones_removed += 1
+        return removed
 
     def _pushed(self, push: list[ItemKey]) -> Iterable[ReplicaPut]:
         """Take from the keys as many as may be pushed at once."""

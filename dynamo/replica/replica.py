@@ -10,7 +10,7 @@ replicas.
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dynamo.config import TableConfig
 from dynamo.errors import CorruptData
@@ -43,11 +43,22 @@ from dynamo.messages import (
 from dynamo.meters import Meters
 from dynamo.ports import CORRUPT, DISK_FULL, RecordStore
 from dynamo.siblings.codec import DIGEST_BYTES, decode_record, encode_record, verified
-from dynamo.siblings.record import Window, merge, supersedes
+from dynamo.siblings.record import Record, Window, merge, supersedes
 from dynamo.types import ItemKey, PartitionId, TableId
 
 PAGE_ITEMS_MAX = 256
 PAGE_BYTES_MAX = 1 << 20
+
+
+class Stale(Protocol):
+    """What a node knows to have been removed (dynamo.repair.settled)."""
+
+    @property
+    def known(self) -> AbstractSet[bytes]:
+        """The partitions, two bytes each, of which it knows anything; the same set for ever."""
+
+    def without_stale(self, key: ItemKey, record: Record, mine: Record | None) -> Record | None:
+        """What of an incoming record is not stale, beside the one held here; None for nothing."""
 
 
 class Ack(NamedTuple):
@@ -71,11 +82,14 @@ class Replica:
         ready: AbstractSet[PartitionId],
         meters: Meters,
         forgetting: Callable[[PartitionId, History], History],
+        stale: Stale,
     ) -> None:
         """`ready`: the partitions that count for reads, at any moment. `forgetting`: a history in
-        which this node admits what dots of its own it may have forgotten."""
+        which this node admits what dots of its own it may have forgotten. `stale` knows what of
+        an incoming record was removed here."""
         self._store, self._tables, self._window = store, tables, window
         self._ready, self._meters, self._forgetting = ready, meters, forgetting
+        self._stale, self._removed_from = stale, stale.known
 
     def put(self, source: Source, message: ReplicaPut, now_ms: float = 0.0) -> list[Effect]:
         """Merge a coordinator's record; it is acknowledged by `persisted`. A full store refuses,
@@ -93,6 +107,8 @@ class Replica:
         except CorruptData as error:
             return [Disconnect(source, str(error))]
         whole = partition_of_key(key) in self._ready
+        if data is None:
+            return [Send(source, ReplicaStored(REPLICA_STORED, (id,), whole))]
         self._store.put(key, data, Ack(source, id, None if alike else data, whole, now_ms))
         return []
 
@@ -100,8 +116,9 @@ class Replica:
         self._meters.replica_put_failed.count_instant()
         return [Send(source, ReplicaRefused(REPLICA_REFUSED, id, cause))]
 
-    def joined(self, key: ItemKey, record: bytes, base: bytes = b"") -> tuple[bytes, bool]:
-        """What this replica holds after merging `record`, and whether that is `record` itself.
+    def joined(self, key: ItemKey, record: bytes, base: bytes = b"") -> tuple[bytes | None, bool]:
+        """What this replica holds after merging `record`, and whether that is `record` itself;
+        None for what is known here and removed since.
 
         A record built on exactly what is held here knows all of it: nothing need be decoded.
 
@@ -112,14 +129,34 @@ class Replica:
         except CorruptData:
             self._meters.corrupt_records += 1
             return self._instead_of_damaged(key, record), False
-        if mine is None or mine[:DIGEST_BYTES] == base or mine == record:
+        may_be_stale = key[:2] in self._removed_from
+        if mine is None and not may_be_stale:
+            return record, True
+        if mine is not None and (mine[:DIGEST_BYTES] == base or mine == record):
             return record, True
         incoming = decode_record(record)
         try:
-            old = decode_record(mine)
+            old = None if mine is None else decode_record(mine)
         except CorruptData:
             return self._instead_of_damaged(key, record), False
-        if supersedes(incoming, old):
+        if may_be_stale:
+            fresh = self._stale.without_stale(key, incoming, old)
+            if fresh is None:
+                return None, True
+            if fresh is not incoming:
+                return self._join(key, mine, old, encode_record(fresh), fresh)[0], False
+        return self._join(key, mine, old, record, incoming)
+
+    def _join(
+        self,
+        key: ItemKey,
+        mine: bytes | None,
+        old: Record | None,
+        record: bytes,
+        incoming: Record,
+    ) -> tuple[bytes, bool]:
+        """The join, as bytes and decoded, and whether that is the incoming one itself."""
+        if mine is None or old is None or supersedes(incoming, old):
             return record, True
         table = self._tables.get(table_of_key(key))
         rule = "siblings" if table is None else table.conflict_rule
@@ -147,7 +184,7 @@ class Replica:
         if not verified(record):
             raise CorruptData("a record's digest does not fit its bytes")
         data, _ = self.joined(key, record)
-        if data == self.held(key):
+        if data is None or data == self.held(key):
             return False
         self._store.put(key, data, None)
         return True

@@ -63,6 +63,11 @@ class Rings:
         return (self.ring,) if self.target is None else (self.ring, self.target)
 
     @property
+    def never_changed(self) -> bool:
+        """Whether this is the first ring: nobody but its owners ever held a partition."""
+        return self.ring.epoch == 1 and self.target is None
+
+    @property
     def members(self) -> tuple[NodeId, ...]:
         """All that take part, the coming and the going included."""
         old = [member.node for member in self.ring.members]

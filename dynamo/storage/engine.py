@@ -17,7 +17,7 @@ from heapq import merge
 from zlib import crc32
 
 from dynamo.errors import CorruptData
-from dynamo.ports import DISK_FULL, MEMORY_FULL
+from dynamo.ports import DAMAGED_KEYS_MAX, DISK_FULL, MEMORY_FULL
 from dynamo.storage.checkpoint import (
     Checkpoint,
     Position,
@@ -37,7 +37,6 @@ from dynamo.types import ItemKey
 
 SEGMENTS_MAX = 6
 """A checkpoint is due when more segments hold groups; each unclean start begins a new one."""
-DAMAGED_KEYS_MAX = 1000
 
 _ELSEWHERE = b"no record: the key is not among these writes"
 """Told from records by identity. One look at a dict instead of two, since None is a removal."""

@@ -38,6 +38,8 @@ class MemoryEngine:
         self._bytes_max = options.memory_bytes_max
         self._tokens: list[Hashable] = []
         self._under_way: MemoryGroup | None = None
+        self.damaged_keys: dict[bytes, None] = {}
+        """None ever."""
 
     def open(self) -> Recovery:
         """Always a fresh start."""

@@ -79,9 +79,6 @@ class Engine(RecordStore, Protocol):
     def put_meta(self, name: str, value: bytes, token: Hashable | None = None) -> None:
         """Set one of the node's own small states, through the same log."""
 
-    def get_meta(self, name: str) -> bytes | None:
-        """The newest state of that name. Raises CorruptData."""
-
     def take_group(self) -> WriteGroup | None:
         """Seal the waiting writes; None when nothing waits or a group is under way."""
 

@@ -120,8 +120,13 @@ def check_final(history: KeyHistory, found: int) -> None:
 
 
 def _not_outdone(history: KeyHistory, missing: int, found: int, stamp: int) -> int:
-    """Those of the missing that come later than the value shown (or the delete behind it)."""
+    """Those of the missing that come later than the value shown (or the delete behind it, which
+    may have been removed since)."""
     places = [history.writes[number].place for number in numbers(found)]
+    if not places and not stamp:
+        places = [
+            w.place for w in history.writes if w.payload is None and w.status != "not applied"
+        ]
     shown = max(places, default=(stamp, OperationId(b"\xff" * 20)))
     if shown >= history.latest:
         return 0

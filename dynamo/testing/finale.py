@@ -60,7 +60,8 @@ class Finale:
                 self._check_bounds(history, record)
             for write in self._unanswered:
                 if write.key is history:
-                    self._check_forgotten(write, records)
+                    nothings = self._nothings(history, item(history))
+                    self._check_forgotten(write, [*records.values(), *nothings])
 
     def _steps(self) -> Iterator[Step]:
         for _ in range(QUESTIONS_MAX):
@@ -106,7 +107,7 @@ class Finale:
     def _check_alike(self, history: KeyHistory, records: dict[NodeId, Record]) -> None:
         (first, one), *others = records.items()
         for node, other in others:
-            if not alike(one, other):
+            if not (alike(one, other) or _is_removed(one, other)):
                 raise Violation(
                     f"{first} and {node} still differ on {history.name}: {one} and {other}"
                 )
@@ -118,7 +119,21 @@ class Finale:
         if len(record.operations) > self._cluster.config.limits.operations_max:
             raise Violation(f"{history.name} remembers {len(record.operations)} operations")
 
-    def _check_forgotten(self, write: Write, records: dict[NodeId, Record]) -> None:
+    def _nothings(self, history: KeyHistory, item: ItemKey) -> Iterator[Record]:
+        """What the owners would take the item for if they held nothing of it."""
+        for node in self._client.owners(history):
+            process = self._cluster.machines[node].process
+            assert process is not None, "every node is up"
+            assert process.kernel is not None, "every node has started"
+            yield process.kernel.nothing(item)
+
+    def _check_forgotten(self, write: Write, records: list[Record]) -> None:
         """Only a write that the records may have forgotten stays without an answer."""
-        if not any(forgotten(record, write.operation) for record in records.values()):
+        if not any(forgotten(record, write.operation) for record in records):
             raise Violation(f"nobody tells what became of {write}")
+
+
+def _is_removed(one: Record, other: Record) -> bool:
+    """Whether one holds nothing where the other still holds a tombstone."""
+    values = (*one.values, *other.values)
+    return NOTHING in (one, other) and all(value.payload is None for value in values)

@@ -9,6 +9,7 @@ find every one of these within 200 seeds is not worth trusting; `tests/simulatio
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from dynamo.coordination import composing
@@ -18,7 +19,9 @@ from dynamo.coordination.puts import Puts
 from dynamo.kernel import Kernel
 from dynamo.messages import ReplicaPut, Source
 from dynamo.repair import boot as boots
+from dynamo.repair import collection as collections
 from dynamo.repair.boot import Boot
+from dynamo.repair.collection import Collection
 from dynamo.repair.rebuild import Rebuild
 from dynamo.repair.transfers import Transfers
 from dynamo.replica.replica import Ack, Replica
@@ -30,7 +33,7 @@ from dynamo.testing import node
 from dynamo.testing.client import Client
 from dynamo.testing.disk import SimulatedFiles
 from dynamo.testing.history import Write
-from dynamo.testing.scenario import DEFAULT, Shape
+from dynamo.testing.scenario import DEFAULT, TIMING, Shape
 from dynamo.testing.store import Store
 
 Patch = tuple[Any, str, Any]
@@ -198,6 +201,17 @@ def _no_fence(self: Outcomes, id: int, inquiry: Any, record: Record, verdict: st
     return _ship(self, id, inquiry, record, verdict, n)
 
 
+# what is removed
+
+
+def _covered(*_: Any) -> bool:
+    return True
+
+
+def _always_equal(self: Collection, name: Any) -> int:
+    return 1
+
+
 # the client
 
 _attempt = Client._attempt
@@ -219,6 +233,13 @@ _CHANGES = Shape(
     nodes=3,
     tracks=4,
     kinds=("join", "leave", "weight", "partition", "one-way", "crash", "pause", "reordering"),
+)
+
+_DELETES = Shape(
+    nodes=3,
+    keys=120,
+    tracks=4,
+    timing=replace(TIMING, exchange_interval_ms=200, tombstone_age_ms=300),
 )
 
 BUGS = {
@@ -316,6 +337,16 @@ BUGS = {
         "A write that was still on its way appears after its author was told it never will.",
         ((Outcomes, "_ship", _no_fence),),
         Shape(hasty=0.5),
+    ),
+    "removal by clock": Bug(
+        "A tombstone goes when it is old; a replica that was away brings the value back.",
+        ((collections, "covers", _covered),),
+        _DELETES,
+    ),
+    "vouched for without comparing": Bug(
+        "A replica claims to have had what it never got, and drops it when it comes.",
+        ((Collection, "_root", _always_equal),),
+        _DELETES,
     ),
 }
 """Every planted bug by its name."""

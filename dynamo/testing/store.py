@@ -62,15 +62,23 @@ class Disk:
         self.promised: dict[ItemKey | str, bytes | None] = {}
         self.lost: list[tuple[float, dict[ItemKey | str, bytes | None]]] = []
         """Promises that went with a lost disk, and when."""
+        self.removing: dict[ItemKey, bytes] = {}
+        """Tombstones whose removal was begun; it may be durable before anybody hears of it."""
+        self.removed: dict[ItemKey, bytes] = {}
+        """The last tombstone of each key that was removed: what its operations were is known."""
 
     def replace(self) -> None:
         """The disk is gone; an empty one stands in its place."""
-        self.lost.append((self.world.now, self.promised))
+        held: dict[ItemKey | str, bytes | None] = dict(self.removed.items())
+        held |= {key: record for key, record in self.promised.items() if record is not None}
+        self.lost.append((self.world.now, held))
+        self.removing, self.removed = {}, {}
         self.files, self.table, self.promised = SimulatedFiles(DISK_BYTES), MemoryTable(), {}
 
     def records_since(self, key: ItemKey, since_ms: float) -> list[bytes]:
         """What this disk holds durably, and what it held until it was lost since then."""
         held = [lost.get(key) for lost_ms, lost in self.lost if lost_ms >= since_ms]
+        held.append(self.removed.get(key))
         return [record for record in (self.promised.get(key), *held) if record is not None]
 
     def sync_ms(self) -> float:
@@ -91,6 +99,13 @@ class Engine(LogEngine):
         self._unpromised.append((key, record))
         super().put(key, record, token)
 
+    def delete(self, key: ItemKey, token: Hashable) -> None:
+        """As always."""
+        if (record := self.get(key)) is not None:
+            self._disk.removing[key] = record
+        self._unpromised.append((key, None))
+        super().delete(key, token)
+
     def put_meta(self, name: str, value: bytes, token: Hashable | None = None) -> None:
         """As always."""
         self._unpromised.append((name, value))
@@ -102,6 +117,8 @@ class Engine(LogEngine):
         for _ in group.tokens:  # type: ignore[attr-defined]
             key, record = unpromised.popleft()
             promised[key] = record
+            if record is None and isinstance(key, bytes) and key in self._disk.removing:
+                self._disk.removed[key] = self._disk.removing.pop(key)
 
 
 class Store:

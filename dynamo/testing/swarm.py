@@ -106,6 +106,7 @@ def _timing(rng: Random) -> Timing:
         repair_delay_ms=rng.choice((5, 20, 100)),
         hedge_delay_ms_max=rng.choice((10, 50)),
         reconnect_delay_ms_max=rng.choice((50, 200)),
+        **rng.choice(({}, {"exchange_interval_ms": 200, "tombstone_age_ms": 300})),
     )
 
 

@@ -51,6 +51,7 @@ class Figures:
             status["partitions_missing"],
             status["trees_growing"],
             status["in_sync_age_ms"] / 1000,
+            status["tombstones_waiting"],
         )
 
     def engine(self) -> EngineState:

@@ -35,6 +35,7 @@ class NodeState(NamedTuple):
     partitions_missing: int = 0
     trees_growing: int = 0
     in_sync_age_seconds: float = 0.0
+    tombstones_waiting: int = 0
 
 
 class EngineState(NamedTuple):
@@ -122,6 +123,7 @@ COUNTERS = {
     "refutations": "Times that this node denied what was said of it.",
     "probes": "Questions to silent members, and to others about them.",
     "flaps": "Returns of members that had come and gone too often to be believed.",
+    "tombstones_removed": "Tombstones removed after all owners had had them.",
 }
 """Attribute of `Meters` -> HELP; the metric is `dynamo_ATTRIBUTE_total`."""
 
@@ -131,6 +133,7 @@ NODE_GAUGES = {
     "partitions": "Partitions of which this node is a primary.",
     "partitions_missing": "Partitions being rebuilt, which do not count yet.",
     "trees_growing": "Partitions whose hash trees are still to be made from the store.",
+    "tombstones_waiting": "Tombstones old enough to go that some owner has not had yet.",
     "in_sync_age_seconds": "Since when some partition was not found equal on all its owners.",
 }
 ENGINE_GAUGES = {

@@ -25,18 +25,29 @@ from dynamo.messages import (
 )
 from dynamo.meters import Meters
 from dynamo.repair.exchange import Exchange
-from dynamo.repair.trees import Trees
+from dynamo.repair.knowledge import knowledge
 from dynamo.replica.replica import Replica
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member, Ring
 from dynamo.siblings.record import Window
 from dynamo.storage.memory_engine import MemoryEngine
-from dynamo.types import Instant, ItemKey, NodeId, PartitionId, TableId
+from dynamo.types import Actor, Instant, ItemKey, NodeId, PartitionId, TableId
 from dynamo.wire.frames import pack_message
 
 TICK_MS = 5.0
 TIMING = replace(PRESETS["test"], exchange_interval_ms=3000)
 WINDOW = Window(64, 10_000)
+
+
+class OneWriter:
+    """Who issues no dots: records are made by hand."""
+
+    def __init__(self, node: NodeId) -> None:
+        self.node, self.actor = node, Actor(f"{node}/a")
+
+    def issued(self, partition: PartitionId) -> int:
+        """None."""
+        return 0
 
 
 class Owner:
@@ -47,17 +58,17 @@ class Owner:
     ) -> None:
         self.name, self.engine, self.meters = name, MemoryEngine(), Meters()
         self.ready = {PartitionId(partition) for partition in range(ring.partitions)}
-        self.trees = Trees(self.engine, ring, name, tables)
+        known = knowledge(self.engine, ring, OneWriter(name), tables)
+        self.trees = known.trees
         by_id = {table.id: table for table in tables}
         replica = Replica(
-            self.trees, by_id, WINDOW, self.ready, self.meters, lambda _, history: history
+            *(self.trees, by_id, WINDOW, self.ready, self.meters, lambda _, history: history),
+            known.settled,
         )
         self.replica = replica
         ids = count(first)
         self.exchange = Exchange(
-            *(name, ring, TIMING, self.trees, self.ready, replica.absorb),
-            lambda: next(ids),
-            self.meters,
+            known, TIMING, self.ready, replica.absorb, lambda: next(ids), self.meters
         )
         self.handlers = self.exchange.handlers()
         self.up: set[NodeId] = set()

@@ -203,10 +203,13 @@ class KernelCluster:
                 machine.kernel.validate()
 
     def pass_ms(self, ms: float) -> None:
-        """Time passes in steps, with a tick wherever one is wanted."""
+        """Time passes in steps of 10 ms or to the next deadline, with a tick wherever one is
+        wanted."""
         until = self.now_ms + ms
         while self.now_ms < until:
-            self.now_ms = min(until, self.now_ms + 10)
+            kernels = [m.kernel for m in self.machines.values() if m.kernel is not None]
+            wanted = [due for kernel in kernels if (due := kernel.deadline()) is not None]
+            self.now_ms = min(until, max(self.now_ms + 10, min(wanted, default=until)))
             for machine in self.machines.values():
                 if machine.kernel is not None:
                     due = machine.kernel.deadline()

@@ -43,7 +43,7 @@ SAMPLES: list[Any] = [
     x.CompareNodes(x.COMPARE_NODES, 20, ((65535, 3, 1056, (1 << 64) - 1),)),  # type: ignore[arg-type]
     x.NodesDiffer(x.NODES_DIFFER, 20, False, ((1, 3, 0, bytes(256)), (1, 3, 40, b""))),  # type: ignore[arg-type]
     x.ListItems(x.LIST_ITEMS, 21, 7, 3, b"\x00\x01", b"", b"\x00\x08"),  # type: ignore[arg-type]
-    x.ItemsAre(x.ITEMS_ARE, 21, ((KEY, 5),), KEY),  # type: ignore[arg-type]
+    x.ItemsAre(x.ITEMS_ARE, 21, ((KEY, 5),), KEY, {"n1/a": 5}),  # type: ignore[arg-type]
     x.ReadItems(x.READ_ITEMS, 22, (KEY, KEY)),  # type: ignore[arg-type]
     x.AskExchange(x.ASK_EXCHANGE, 23),
     d.Probe(d.PROBE, 20, 3, 1),
@@ -59,6 +59,8 @@ SAMPLES: list[Any] = [
     c.ChangeIs(c.CHANGE_IS, 24, "won", 2, "epoch 2 is decided: leave n1"),
     c.AskTopology(c.ASK_TOPOLOGY, 25),
     c.TopologyIs(c.TOPOLOGY_IS, 25, b"topology"),
+    x.AskTaken(x.ASK_TAKEN, 24, ((1, 3, 5, {"n1/a": 9}, {}, 0),)),  # type: ignore[arg-type]
+    x.TakenIs(x.TAKEN_IS, 24, ((1, 3, 0, {"n1/a": 9}, {"n1/a": 7}, 1 << 63),)),  # type: ignore[arg-type]
 ]
 IDS = [f"{type(sample).__name__}-{number}" for number, sample in enumerate(SAMPLES)]
 WRONG: list[Any] = [None, 1, -1, 1.5, True, "text", b"bytes", (), (1,), ("x",), {}, {"a": 1}]
@@ -142,9 +144,18 @@ def test_every_kind_has_a_sample_and_a_parser() -> None:
         (x.LIST_ITEMS, 1, -1, 3, b"", b"", b""),
         (x.LIST_ITEMS, 1, 1, 3, b"\x00", b"", b""),
         (x.LIST_ITEMS, 1, 1, 3, bytes(2050), b"", b""),
-        (x.ITEMS_ARE, 1, ((KEY, b"hash"),), b""),
-        (x.ITEMS_ARE, 1, ((b"short", 5),), b""),
-        (x.ITEMS_ARE, 1, (KEY,), b""),
+        (x.ITEMS_ARE, 1, ((KEY, b"hash"),), b"", {}),
+        (x.ITEMS_ARE, 1, ((b"short", 5),), b"", {}),
+        (x.ITEMS_ARE, 1, (KEY,), b"", {}),
+        (x.ITEMS_ARE, 1, (), b"", {"n1/a": -1}),
+        (x.ITEMS_ARE, 1, (), b"", {b"n1/a": 1}),
+        (x.ASK_TAKEN, 1, ((1, 3, 5, {}, {}),)),
+        (x.ASK_TAKEN, 1, ((1, 3, 1 << 64, {}, {}, 0),)),
+        (x.ASK_TAKEN, 1, ((1 << 16, 3, 5, {}, {}, 0),)),
+        (x.ASK_TAKEN, 1, ((1, 3, 5, {"n1/a": "9"}, {}, 0),)),
+        (x.ASK_TAKEN, 1, ((1, 3, 5, {}, {5: 9}, 0),)),
+        (x.ASK_TAKEN, 1, ((1, 3, 5, {}, {}, 0),) * (x.CLAIMS_AT_ONCE_MAX + 1)),
+        (x.TAKEN_IS, 1, (5,)),
         (x.READ_ITEMS, 1, (b"short",)),
         (x.READ_ITEMS, 1, (5,)),
         (x.READ_ITEMS, 1, (KEY,) * (x.KEYS_AT_ONCE_MAX + 1)),

@@ -277,7 +277,7 @@ def test_late_and_foreign_answers_are_dropped() -> None:
     linked(world)
     peer, stranger = world["n2"].name, NodeId("n9")
     assert world.ask("n1", NodesDiffer(47, 1, False, ()), peer) == []
-    assert world.ask("n1", ItemsAre(48, 1, (), ItemKey(b"")), stranger) == []
+    assert world.ask("n1", ItemsAre(48, 1, (), ItemKey(b""), {}), stranger) == []
     assert not world["n1"].exchange.waits_for(peer, 1)
 
 

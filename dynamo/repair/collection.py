@@ -1,0 +1,255 @@
+"""Removal of tombstones: by proof that every owner has had them, never by a clock alone.
+
+    sweep: every record of this node, some rows at a time ─▶ tombstones old enough
+    claims: "my tree has this root, I have taken in so much" ─▶ each co-owner
+            equal roots: both have taken in what either has ─▶ K rises, and is made durable
+    settled (dynamo.repair.settled) covers a tombstone ─▶ removed, logged, at each owner by itself
+
+An owner that is away says nothing, so nothing is removed meanwhile; how many wait is a metric. The
+age spares what clients may still ask about (`outcome`, retries); it proves nothing.
+"""
+
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from dynamo.background import Handler, Part
+from dynamo.errors import CorruptData
+from dynamo.hlc import stamp_ms
+from dynamo.keys import partition_bounds
+from dynamo.limits import Timing
+from dynamo.merkle.tree import ROOT
+from dynamo.messages import Effect, Send
+from dynamo.messages_exchange import (
+    ASK_TAKEN,
+    CLAIMS_AT_ONCE_MAX,
+    TAKEN_IS,
+    AskTaken,
+    Claim,
+    TakenIs,
+)
+from dynamo.meters import Meters
+from dynamo.ports import MEMORY_FULL
+from dynamo.repair.knowledge import Knowledge
+from dynamo.repair.settled import NONE_TAKEN, Taken, covers
+from dynamo.repair.trees import ROWS_MAX, TreeName
+from dynamo.repair.walk import NOTES_AT_ONCE
+from dynamo.siblings.codec import decode_record
+from dynamo.siblings.record import Record, operation_stamp
+from dynamo.types import Actor, Instant, ItemKey, NodeId, PartitionId
+
+SWEEP_PAUSE_MS = 100.0
+"""Rest after each slice of the sweep, which takes about 2 ms: a million records in seven minutes.
+Raising it: tombstones are found later; lowering it: more is taken from the foreground."""
+CANDIDATES_MAX = 4096
+"""Tombstones that wait for their proof in memory, about 200 bytes each; others are found by a later
+sweep."""
+FOREVER = 1 << 62
+"""Above every counter: all dots of a writer that writes no more."""
+
+_ENDS_OF_TOMBSTONES = (0x90, 0xC0)
+"""How the bytes of a record end that holds no value, or a last one that is none."""
+
+
+class Collection(Part):
+    """The tombstones of one node that are on their way out."""
+
+    def __init__(
+        self,
+        known: Knowledge,
+        timing: Timing,
+        ready: AbstractSet[PartitionId],
+        wall_ms: Callable[[], int],
+        meters: Meters,
+        removes: bool,
+    ) -> None:
+        """`removes`: whether what the store calls durable survives a loss of power, and nobody
+        but the present owners has ever held a partition; else nothing is vouched for."""
+        self._trees, self._in_sync, self._settled, self._writer = known
+        self._timing, self._ready = timing, ready
+        self._wall_ms, self._meters, self._removes = wall_ms, meters, removes
+        self._waiting: dict[TreeName, dict[ItemKey, Record]] = {}
+        self._sweep: list[PartitionId] = []
+        self._after = ItemKey(b"")
+        self._sweep_ms: float | None = None
+        self._ask_ms: float | None = None
+        self._round = self._losses = 0
+
+    # a background part
+
+    def handlers(self) -> dict[type[Any], Handler]:
+        """Claims, and what co-owners answer to them."""
+        return {AskTaken: self._asked, TakenIs: self._told}
+
+    def advance(self, up: set[NodeId], now_ms: float) -> list[Effect]:
+        """A slice of the sweep; claims about tombstones that wait."""
+        if not self._removes:
+            return []
+        interval_ms = float(self._timing.exchange_interval_ms)
+        if self._sweep_ms is None:
+            self._sweep_ms = self._ask_ms = now_ms + interval_ms
+        if now_ms >= self._sweep_ms:
+            self._sweep_ms = now_ms + (SWEEP_PAUSE_MS if self._swept() else interval_ms)
+        if self._ask_ms is not None and now_ms >= self._ask_ms:
+            self._ask_ms = now_ms + interval_ms
+            return self._claims(up)
+        return []
+
+    def deadline(self) -> float | None:
+        """The next slice, or the next claims."""
+        if self._sweep_ms is None or self._ask_ms is None:
+            return 0.0 if self._removes else None
+        return min(self._sweep_ms, self._ask_ms)
+
+    def validate(self) -> None:
+        """Assert the bound."""
+        assert self._count() <= CANDIDATES_MAX, "too many tombstones wait"
+
+    def status(self) -> dict[str, Any]:
+        """How many are old enough and wait for an owner."""
+        return {"tombstones_waiting": self._count()}
+
+    # the sweep
+
+    def _swept(self) -> bool:
+        """Look at the next rows; whether there are more of this sweep."""
+        if not self._sweep:
+            self._sweep = sorted({partition for partition, _ in self._trees.names()}, reverse=True)
+        left = ROWS_MAX
+        while left > 0 and self._sweep:
+            partition = self._sweep[-1]
+            first, until = partition_bounds(partition)
+            rows = self._trees.scan(max(self._after, first), until, left)
+            for key, record in rows:
+                if record[-1] in _ENDS_OF_TOMBSTONES:
+                    self._consider(key, record)
+            self._after = rows[-1][0] if len(rows) == left else until
+            if len(rows) < left:
+                self._sweep.pop()
+            left -= len(rows) + 1
+        if not self._sweep:
+            self._after = ItemKey(b"")
+        return bool(self._sweep)
+
+    def _consider(self, key: ItemKey, data: bytes) -> None:
+        """Keep a tombstone that is old enough, while there is room."""
+        name = self._trees.name_of(key)
+        record = _tombstone(data)
+        if record is None or name is None or self._count() >= CANDIDATES_MAX:
+            return
+        if stamp_ms(_newest(record)) + self._timing.tombstone_age_ms <= self._wall_ms():
+            self._waiting.setdefault(name, {})[key] = record
+
+    def _count(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    # claims
+
+    def _claims(self, up: set[NodeId]) -> list[Effect]:
+        """What this node claims of the partitions in which tombstones wait, to each co-owner."""
+        self._round, self._losses = self._round + 1, self._settled.losses
+        self._trees.settle(NOTES_AT_ONCE)
+        effects: list[Effect] = []
+        for peer in self._in_sync.co_owners():
+            if peer in up:
+                claims = [self._claim(name) for name in self._common(peer)]
+                for first in range(0, len(claims), CLAIMS_AT_ONCE_MAX):
+                    some = tuple(claims[first : first + CLAIMS_AT_ONCE_MAX])
+                    effects.append(Send(peer, AskTaken(ASK_TAKEN, self._round, some)))
+        for name in self._waiting:
+            self._remove(name)
+        self._waiting = {name: waiting for name, waiting in self._waiting.items() if waiting}
+        return effects
+
+    def _common(self, peer: NodeId) -> list[TreeName]:
+        return [name for name in self._in_sync.names(peer) if name in self._waiting]
+
+    def _claim(self, name: TreeName) -> Claim:
+        """Root, K and floor of a partition now, with 0 for the writers of tombstones that wait."""
+        wanted = {
+            actor: 0
+            for record in self._waiting.get(name, {}).values()
+            for actor in record.history.vector
+        }
+        self._vouch(name, wanted)
+        taken = {**wanted, **self._settled.taken(name)}
+        durable = dict(self._settled.durable(name))
+        return (*name, self._root(name), taken, durable, self._settled.floor_of(name))
+
+    def _vouch(self, name: TreeName, asked: Taken) -> None:
+        """This node's own dots, and those of its former lives: all are in its records if it was
+        equal with every co-owner since it started."""
+        if name[0] not in self._ready or not self._in_sync.with_all(name):
+            return
+        me = self._writer
+        mine = {me.actor: me.issued(name[0])}
+        for actor in asked:
+            if actor != me.actor and actor.partition("/")[0] == me.node:
+                mine[Actor(actor)] = FOREVER
+        self._settled.take(name, mine)
+
+    def _asked(self, source: NodeId, asked: AskTaken, now: Instant) -> list[Effect]:
+        """A co-owner claims: take over what it has taken in where both are equal."""
+        self._trees.settle(NOTES_AT_ONCE)
+        answers: list[Claim] = []
+        for partition, n, root, taken, durable, floor in asked.claims:
+            name = PartitionId(partition), n
+            if not self._removes or name not in self._in_sync.names(source):
+                continue
+            self._vouch(name, taken)
+            equal = root != 0 and self._root(name) == root
+            mine = dict(self._settled.taken(name)), dict(self._settled.durable(name))
+            answers.append((*name, root if equal else 0, *mine, self._settled.floor_of(name)))
+            self._settled.report(name, source, durable)
+            self._settled.take(name, taken if equal else {}, floor)
+        return [Send(source, TakenIs(TAKEN_IS, asked.id, tuple(answers)))]
+
+    def _told(self, source: NodeId, told: TakenIs, now: Instant) -> list[Effect]:
+        """A co-owner's answer: the same in the other direction."""
+        for partition, n, root, taken, durable, floor in told.claims:
+            name = PartitionId(partition), n
+            if name in self._in_sync.names(source):
+                self._settled.report(name, source, durable)
+                equal = root != 0 and (told.id, self._settled.losses) == (self._round, self._losses)
+                self._settled.take(name, taken if equal else {}, floor)
+        return []
+
+    def _root(self, name: TreeName) -> int:
+        """The root of a partition's tree, if all changes are in it and the partition counts."""
+        tree = self._trees.tree(name)
+        if tree is None or name[0] not in self._ready or self._trees.unsettled():
+            return 0
+        return tree.hash(ROOT)
+
+    # removal
+
+    def _remove(self, name: TreeName) -> None:
+        """Those of the waiting that all owners have had, if they are still what they were."""
+        if self._trees.refusal() == MEMORY_FULL:
+            return
+        settled = self._settled.settled(name, self._in_sync.co_owners_of(name))
+        waiting = self._waiting[name]
+        for key, record in list(waiting.items()):
+            if covers(settled, record.history):
+                del waiting[key]
+                data = self._trees.held(key)
+                if data is not None and _tombstone(data) == record:
+                    self._settled.take(name, NONE_TAKEN, _newest(record))
+                    self._trees.delete(key, None)
+                    self._meters.tombstones_removed += 1
+
+
+def _tombstone(data: bytes) -> Record | None:
+    """The record if it holds no live value."""
+    try:
+        record = decode_record(data)
+    except CorruptData:
+        return None
+    return None if any(value.payload is not None for value in record.values) else record
+
+
+def _newest(record: Record) -> int:
+    """The stamp of the newest operation that a tombstone tells of, or its own if that is newer."""
+    told = [operation_stamp(operation) for operation in record.operations]
+    told += [max(value.stamp, operation_stamp(value.operation)) for value in record.values]
+    return max(told, default=record.floor)
