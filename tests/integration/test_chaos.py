@@ -18,7 +18,7 @@ from dynamo_bench.commands import app
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-COMMON = ("--keys", "60", "--rate", "250")
+COMMON = ("--network", "proxy", "--keys", "60", "--rate", "250")
 PATIENCE_S = 150.0
 SPEED = "p99 is back"
 """A claim that a busy machine may break without any fault of the cluster."""

@@ -1,7 +1,8 @@
 """Chaos: a cluster of real processes under load while nodes die, stall and lose each other.
 
     run ─┬─ nodes      `dynamo-node` processes: killed, stopped, wiped, their disks full
-         ├─ proxy      the network between them and to the clients: delayed, cut, one-way
+         ├─ weather    the network between them and to the clients: delayed, cut, one-way; as
+         │             namespaces make it, or a proxy
          ├─ schedule   which fault, when, on whom: drawn from the seed, printed first
          ├─ loads      client processes: operations by the clock, every one written down
          ├─ audit      asks every replica itself: what do you hold?

@@ -1,4 +1,4 @@
-"""Asks every replica itself what it holds: no quorum in between, no proxy, no repair.
+"""Asks every replica itself what it holds: no quorum in between, no broken network, no repair.
 
     asked of each owner of a key    ReplicaGet ─▶ its record · nothing · refused (rebuilding)
 
@@ -32,7 +32,7 @@ from dynamo.types import ItemKey, NodeId, PartitionId, TableId
 from dynamo.wire import Callbacks, Hello, Link, LinkSet, Message
 from dynamo_bench.chaos.journal import Place
 from dynamo_bench.chaos.nodes import TABLES, N
-from dynamo_bench.chaos.proxy import HOST
+from dynamo_bench.chaos.sites import Site
 
 ANSWER_S = 5.0
 WATCH_PAUSE_S = 0.2
@@ -54,10 +54,10 @@ class Held(NamedTuple):
 
 
 class Auditor:
-    """Links to all nodes, past the proxy, inside the context."""
+    """Links to all nodes, past all faults of the network, inside the context."""
 
-    def __init__(self, ports: Mapping[str, int], places: Sequence[Place]) -> None:
-        self._ports, self.places = ports, places
+    def __init__(self, sites: Mapping[str, Site], places: Sequence[Place]) -> None:
+        self._sites, self.places = sites, places
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._numbers = count(1)
         self._links: dict[str, Link] = {}
@@ -79,7 +79,7 @@ class Auditor:
 
     async def learn(self) -> None:
         """Whom to ask for what. Raises OSError if no node answers."""
-        node = next(iter(self._ports))
+        node = next(iter(self._sites))
         answer = await self._ask(node, AskCluster(ASK_CLUSTER, 0))
         if answer is None or answer[0] != CLUSTER_IS:
             raise ConnectionError(f"{node} does not say what its cluster is")
@@ -102,7 +102,7 @@ class Auditor:
     async def all_holdings(self) -> dict[Place, dict[str, Held]]:
         """What all owners hold of all keys."""
         found: dict[Place, dict[str, Held]] = {place: {} for place in self.places}
-        for node in self._ports:
+        for node in self._sites:
             mine = [place for place in self.places if node in self.owners(place)]
             for place, held in (await self.holdings(node, mine)).items():
                 found[place][node] = held
@@ -121,7 +121,7 @@ class Auditor:
         began = time.monotonic()
         mine = [place for place in self.places if node in self.owners(place)]
         wanted: dict[Place, list[Held]] = {place: [] for place in mine}
-        for other in self._ports:
+        for other in self._sites:
             if other != node:
                 theirs = [place for place in mine if other in self.owners(place)]
                 for place, held in (await self.holdings(other, theirs)).items():
@@ -174,7 +174,9 @@ class Auditor:
         async with self._dialing:
             link = self._links.get(node)
             if link is None or not link.is_open:
-                link = self._links[node] = await self._set.dial(HOST, self._ports[node])
+                site = self._sites[node]
+                link = await self._set.dial(site.control, site.listen_port)
+                self._links[node] = link
             return link
 
     def _partition(self, place: Place) -> PartitionId:

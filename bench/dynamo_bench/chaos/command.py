@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 import uvloop
+from rich.console import Console
 
 from dynamo.config import Durability
 from dynamo_bench import report as reports
+from dynamo_bench.chaos.namespaces import are_possible
 from dynamo_bench.chaos.report import as_json, show
-from dynamo_bench.chaos.run import MAXIMUM_S, Plan, run
+from dynamo_bench.chaos.run import MAXIMUM_S, Network, Outcome, Plan, run
 from dynamo_bench.chaos.schedule import KINDS, Schedule, draw, length_s, usual
 from dynamo_bench.machine import machine_facts
 
@@ -39,6 +41,10 @@ def chaos(
         Durability,
         typer.Option(help="Of the nodes; with interval or memory a crash may lose writes."),
     ] = "fsync",
+    network: Annotated[
+        Network | None,
+        typer.Option(help="[default: namespaces where they can be made (root), else proxy]"),
+    ] = None,
     clients: Annotated[int, typer.Option(min=1, max=8, help="Client processes.")] = 2,
     keys: Annotated[int, typer.Option(min=10, help="Of each of the two tables.")] = 200,
     value_bytes: Annotated[int, typer.Option(min=32, help="Bytes of each value.")] = 512,
@@ -58,13 +64,10 @@ def chaos(
     for line in schedule.lines():
         out.print(line, soft_wrap=True)
     maximum_s = min(MAXIMUM_S, schedule.seconds / 5)
-    plan = Plan(schedule, nodes, clients, keys, value_bytes, directory, rate, maximum_s, durability)
+    plan = Plan(schedule, nodes, clients, keys, value_bytes, directory, rate, maximum_s)
+    plan = plan._replace(durability=durability, network=network or _usual_network())
     outcome = uvloop.run(run(plan, lambda text: out.print(text, style="dim", soft_wrap=True)))
-    if as_json_:
-        typer.echo(json.dumps({"machine": machine_facts(), **as_json(plan, outcome)}))
-    else:
-        reports.show_facts(out, machine_facts())
-        show(out, outcome)
+    _report(out, plan, outcome, as_json_)
     raise typer.Exit(0 if outcome.holds else 1)
 
 
@@ -77,3 +80,15 @@ def _schedule(nodes: int, seconds: float | None, seed: int | None, faults: str |
         return draw(seed, seconds or length_s(kinds), names, kinds)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--faults") from None
+
+
+def _usual_network() -> Network:
+    return "namespaces" if are_possible() else "proxy"
+
+
+def _report(out: Console, plan: Plan, outcome: Outcome, to_machines: bool) -> None:
+    if to_machines:
+        typer.echo(json.dumps({"machine": machine_facts(), **as_json(plan, outcome)}))
+    else:
+        reports.show_facts(out, machine_facts())
+        show(out, outcome)

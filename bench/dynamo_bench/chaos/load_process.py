@@ -4,7 +4,6 @@
     {"do": "maximum", "seconds": 3, "in_flight": 32}     a closed loop: how fast can it go?
     {"do": "play", "rate": 300, "begin": T, "seconds": 60}   the open loop, from then on
     {"do": "settle"}                                     what became of the unknown?
-    {"do": "touch"}                                      read everything from all replicas
     {"do": "save", "file": F}                            write the journal down
 
 Started as `python -m dynamo_bench.chaos.load_process SPEC`; it ends with its standard input.
@@ -25,13 +24,13 @@ from dynamo_bench.chaos.journal import Journal
 from dynamo_bench.chaos.player import Player, Table
 from dynamo_bench.in_flight import for_each
 from dynamo_bench.measure import closed_loop
-from dynamo_client import RAW, Database, DynamoError, connect
+from dynamo_client import RAW, Database, connect
 
 TIMEOUT_MS = 5000
 """The deadline within which the client library tries again what failed."""
 FILL_IN_FLIGHT = 32
 TRIES_MAX = 3
-"""Of a question or a read at the end."""
+"""Of a question at the end."""
 
 
 class Puppet:
@@ -86,23 +85,6 @@ class Puppet:
             if not unknown:
                 break
         return {"unknown": unknown}
-
-    async def _touch(self) -> dict[str, Any]:
-        """Reads of all N replicas, which see to what differs."""
-        failed = 0
-
-        async def one(place: tuple[str, bytes]) -> None:
-            nonlocal failed
-            for tries_left in reversed(range(TRIES_MAX)):
-                try:
-                    await self._player.read(*place, r=self._spec["n"])
-                    return
-                except DynamoError:
-                    failed += not tries_left
-
-        places = [(table, key) for key in self._player.keys for table in self._spec["tables"]]
-        await for_each(places, one, in_flight=FILL_IN_FLIGHT)
-        return {"failed": failed}
 
     async def _save(self, file: str) -> dict[str, Any]:
         self._journal.save(Path(file))

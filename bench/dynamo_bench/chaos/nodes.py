@@ -1,7 +1,6 @@
 """The storage nodes: `dynamo-node run` processes that can be killed, stopped, wiped and started.
 
-One cluster.yml serves all: every node is reached at its front (`port`, where the proxy listens)
-and listens beside it (`listen_port`).
+One cluster.yml serves all: it says where each is reached and, beside that, where it listens.
 """
 
 import asyncio
@@ -19,12 +18,12 @@ from types import TracebackType
 from typing import Any
 
 from dynamo.config import Durability
-from dynamo_bench.chaos.proxy import HOST, Place
 from dynamo_bench.chaos.schedule import ZONES
-from dynamo_bench.cluster import CannotMeasure, free_base_port
+from dynamo_bench.chaos.sites import Site
+from dynamo_bench.cluster import CannotMeasure
 
-FRONT, OWN, GRPC, METRICS = 0, 50, 100, 200
-"""Groups of ports above the base."""
+GRPC, METRICS = 100, 200
+"""Groups of ports above that of frames."""
 N, R, W = 3, 2, 2
 STRICT, SLOPPY = "ledger", "basket"
 TABLES = {
@@ -43,24 +42,18 @@ class Nodes:
     def __init__(
         self,
         directory: Path,
-        count: int,
+        sites: Mapping[str, Site],
         limits: Mapping[str, dict[str, int]],
         durability: Durability = "fsync",
     ) -> None:
         """`limits`: of nodes whose bounds differ from the built-in ones."""
-        base = free_base_port((FRONT, OWN, GRPC, METRICS), count)
-        self.directory = directory
-        names = [f"n{number}" for number in range(1, count + 1)]
-        self.places: dict[str, Place] = {
-            name: (base + FRONT + i, base + OWN + i) for i, name in enumerate(names)
-        }
+        self.directory, self._sites = directory, sites
         config = directory / "cluster.yml"
-        written = _configuration(directory, base, names, limits, durability)
+        written = _configuration(directory, sites, limits, durability)
         config.write_text(json.dumps(written, indent=1))
-        self.zones = {name: _zone(i) for i, name in enumerate(names)}
+        self.zones = {name: _zone(i) for i, name in enumerate(sites)}
         self.by_name = {
-            name: Daemon(name, config, directory / name, base + METRICS + i)
-            for i, name in enumerate(names)
+            name: Daemon(name, config, directory / name, site) for name, site in sites.items()
         }
 
     async def __aenter__(self) -> "Nodes":
@@ -86,8 +79,8 @@ class Nodes:
 
     @property
     def seeds(self) -> list[str]:
-        """What clients connect to: the fronts."""
-        return [f"{HOST}:{front}" for front, _ in self.places.values()]
+        """What clients connect to."""
+        return [f"{site.address}:{site.port}" for site in self._sites.values()]
 
     async def start(self, *, bootstrap: bool = False) -> None:
         """Start all that are down, side by side."""
@@ -109,9 +102,9 @@ class Nodes:
 class Daemon:
     """One node, over several lives."""
 
-    def __init__(self, name: str, config: Path, directory: Path, metrics_port: int) -> None:
+    def __init__(self, name: str, config: Path, directory: Path, site: Site) -> None:
         self.name, self.directory = name, directory
-        self._config, self._metrics_port = config, metrics_port
+        self._config, self._site = config, site
         self._log = directory.with_name(f"{name}.log")
         self._process: asyncio.subprocess.Process | None = None
         self._lifeline: socket.socket | None = None
@@ -191,6 +184,7 @@ class Daemon:
 
     def _command(self, lifeline: int, bootstrap: bool) -> list[str]:
         return [
+            *self._site.prefix,
             *(str(Path(sys.executable).with_name("dynamo-node")), "run"),
             *("--config", str(self._config), "--name", self.name),
             *("--lifeline-fd", str(lifeline), "--log-format", "text"),
@@ -204,9 +198,10 @@ class Daemon:
 
     async def _http(self, path: str) -> str | None:
         """The body of a page; None unless it is there and all is well."""
+        port = self._site.port + METRICS
         try:
             async with asyncio.timeout(HTTP_TIMEOUT_S):
-                reader, writer = await asyncio.open_connection(HOST, self._metrics_port)
+                reader, writer = await asyncio.open_connection(self._site.control, port)
                 writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
                 answer = (await reader.read()).decode()
                 writer.close()
@@ -217,8 +212,7 @@ class Daemon:
 
 def _configuration(
     directory: Path,
-    base: int,
-    names: Sequence[str],
+    sites: Mapping[str, Site],
     limits: Mapping[str, dict[str, int]],
     durability: Durability,
 ) -> dict[str, Any]:
@@ -227,16 +221,18 @@ def _configuration(
         "cluster": {"name": "chaos", "id": token_hex(16)},
         "nodes": {
             name: {
-                "port": base + FRONT + i,
-                "listen_port": base + OWN + i,
-                "grpc_port": base + GRPC + i,
-                "metrics_port": base + METRICS + i,
+                "address": site.address,
+                "port": site.port,
+                "listen_address": site.listen_address,
+                "listen_port": site.listen_port,
+                "grpc_port": site.port + GRPC,
+                "metrics_port": site.port + METRICS,
                 "data": str(directory / name),
                 "zone": _zone(i),
                 "durability": durability,
                 "limits": limits.get(name, {}),
             }
-            for i, name in enumerate(names)
+            for i, (name, site) in enumerate(sites.items())
         },
         "tables": TABLES,
         "timing": "local",

@@ -40,7 +40,7 @@ class Item(Protocol):
 class Table(Protocol):
     """What is asked of the client library's table."""
 
-    async def get(self, key: bytes, *, r: int | None = None) -> Item:
+    async def get(self, key: bytes) -> Item:
         """Read."""
 
     async def put(self, key: bytes, value: bytes, context: bytes | None = None) -> bytes:
@@ -94,10 +94,10 @@ class Player:
         self._journal.operations.append(Operation(kind, intended, self._journal.now(), error, why))
         return not error
 
-    async def read(self, table: str, key: bytes, r: int | None = None) -> tuple[Item, int]:
+    async def read(self, table: str, key: bytes) -> tuple[Item, int]:
         """A read and its step. Raises DynamoError."""
         began = self._journal.now()
-        item = await self._tables[table].get(key, r=r)
+        item = await self._tables[table].get(key)
         return item, self._note_read(table, key, began, item.values)
 
     async def settle(self, ask: Ask) -> int:

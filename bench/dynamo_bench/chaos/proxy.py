@@ -21,9 +21,9 @@ from typing import cast
 from dynamo.errors import ProtocolViolation
 from dynamo.wire import Hello, HelloDecoder
 from dynamo_bench.chaos.flow import Flow
+from dynamo_bench.chaos.sites import HOST
 from dynamo_bench.chaos.weather import CLIENTS, Weather
 
-HOST = "127.0.0.1"
 Place = tuple[int, int]
 """(front port, the node's own port)"""
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dynamo.config import Durability
 from dynamo_bench.chaos.audit import Auditor, Held
@@ -20,12 +20,15 @@ from dynamo_bench.chaos.faults import Faults, Happened
 from dynamo_bench.chaos.journal import Place, load
 from dynamo_bench.chaos.judging import Judge, Judgement, Said
 from dynamo_bench.chaos.loads import Loads
-from dynamo_bench.chaos.nodes import SLOPPY, TABLES, N, Nodes
+from dynamo_bench.chaos.namespaces import LEFT_OUT, Namespaces
+from dynamo_bench.chaos.nodes import GRPC, METRICS, SLOPPY, TABLES, N, Nodes
 from dynamo_bench.chaos.proxy import Proxy
 from dynamo_bench.chaos.schedule import Fault, Schedule
+from dynamo_bench.chaos.sites import behind_proxy
 from dynamo_bench.chaos.verdicts import End, Verdict, verdicts
 from dynamo_bench.chaos.weather import Weather
 from dynamo_bench.chaos.windows import Around, Fates, Window, around, fates, windows
+from dynamo_bench.cluster import free_base_port
 
 LOAD_SHARE = 0.3
 """Of the measured maximum."""
@@ -34,14 +37,19 @@ RATE_MAX = 3000.0
 MAXIMUM_S = 4.0
 IN_FLIGHT = 32
 """Of each client process, while the maximum is measured."""
+FRONT, OWN = 0, 50
+"""Groups of ports above the base."""
 LEAD_S = 0.3
 """Between the order to begin and the beginning."""
 WHOLE_S = 30.0
 """How long a fault waits for the cluster to be whole after the last."""
-PATIENCE_S = 15.0
-"""How long replicas may take to become alike by themselves before every key is read."""
 CONVERGED_S = 60.0
+"""How long replicas may take to become alike by themselves: each pair of nodes compares what it has
+every 10 s or sooner."""
 POLL_S = 0.2
+
+
+Network = Literal["proxy", "namespaces"]
 
 
 class Plan(NamedTuple):
@@ -57,6 +65,7 @@ class Plan(NamedTuple):
     """Operations a second; None: a share of the maximum, which is measured first."""
     maximum_s: float = MAXIMUM_S
     durability: Durability = "fsync"
+    network: Network = "proxy"
 
 
 class Outcome(NamedTuple):
@@ -102,22 +111,31 @@ class Run:
     def __init__(self, plan: Plan, tell: Tell, directory: Path) -> None:
         self._plan, self._tell, self._directory = plan, tell, directory
         self._ballast = Ballast(directory)
-        self._nodes = Nodes(directory, plan.nodes, self._limits(), plan.durability)
-        self._weather = Weather(self._nodes.names)
+        names = [f"n{number}" for number in range(1, plan.nodes + 1)]
+        base = free_base_port((FRONT, OWN, GRPC, METRICS), plan.nodes)
+        self._weather = Weather(names)
+        self._network: Proxy | Namespaces
+        if plan.network == "namespaces":
+            self._network = Namespaces(self._weather, names, base)
+            sites = self._network.sites
+        else:
+            sites = behind_proxy(names, base + FRONT, base + OWN)
+            places = {name: (site.port, site.listen_port) for name, site in sites.items()}
+            self._network = Proxy(self._weather, places)
+        self._nodes = Nodes(directory, sites, self._limits(), plan.durability)
         self._faults = Faults(self._nodes, self._weather, self._ballast)
         self._happened: list[tuple[Happened, float | None]] = []
         self._left_out: list[str] = []
         self._watched: list[Said] = []
-        places = [(table, f"k{n}".encode()) for table in TABLES for n in range(plan.keys)]
-        ports = {name: own for name, (_, own) in self._nodes.places.items()}
-        self._auditor = Auditor(ports, places)
+        keys = [(table, f"k{n}".encode()) for table in TABLES for n in range(plan.keys)]
+        self._auditor = Auditor(sites, keys)
 
     async def go(self, stack: AsyncExitStack) -> Outcome:
         """All of it."""
         if self._fills:
             keeping = asyncio.create_task(self._ballast.keep())
             stack.push_async_callback(_ended, keeping)
-        await stack.enter_async_context(Proxy(self._weather, self._nodes.places))
+        await stack.enter_async_context(self._network)
         await stack.enter_async_context(self._nodes)
         await stack.enter_async_context(self._auditor)
         loads = await stack.enter_async_context(self._loads())
@@ -172,6 +190,9 @@ class Run:
 
     async def _inflict(self, fault: Fault, begin: float) -> None:
         """One fault, as soon as the cluster is whole after the last."""
+        if self._plan.network == "namespaces" and fault.kind in LEFT_OUT:
+            self._left_out.append(f"{fault.name}: only the proxy can")
+            return
         if fault.kind == "full" and not self._ballast.is_possible:
             self._left_out.append(f"{fault.name}: too little room on this disk to play with")
             return
@@ -215,17 +236,13 @@ class Run:
         await self._whole(WHOLE_S)
         unknown = sum(int(answer["unknown"]) for answer in await loads.all(do="settle"))
         self._tell("waiting until all replicas are alike")
-        differing, touched = await self._alike(PATIENCE_S), False
-        if differing:
-            self._tell(f"{differing} keys differ; reading all")
-            await loads.all(do="touch")
-            differing, touched = await self._alike(CONVERGED_S), True
+        differing = await self._alike(CONVERGED_S)
         seconds = None if differing else time.monotonic() - began
         holdings = await self._auditor.all_holdings()
         statuses = await self._nodes.stop()
         silent = N * len(holdings) - sum(map(len, holdings.values()))
         unheard = sum(not held for held in holdings.values())
-        end = End(unknown, differing, silent, unheard, seconds, touched, statuses)
+        end = End(unknown, differing, silent, unheard, seconds, statuses)
         return end, {place: _records(held) for place, held in holdings.items()}
 
     async def _alike(self, patience_s: float) -> int:
@@ -263,7 +280,6 @@ class Run:
             "tables": list(TABLES),
             "keys": self._plan.keys,
             "value_bytes": self._plan.value_bytes,
-            "n": N,
         }
         return Loads(spec, self._plan.clients, self._directory)
 

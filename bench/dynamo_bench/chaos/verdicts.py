@@ -32,8 +32,6 @@ class End(NamedTuple):
     """Keys of which no replica said it."""
     alike_after_s: float | None
     """When they all did, from the last heal or the end of the load, whichever was later."""
-    was_touched: bool
-    """Whether every key had to be read first."""
     statuses: list[int]
     """Of the nodes' clean stop."""
 
@@ -83,11 +81,12 @@ def _available(fates: Fates) -> Verdict:
 
 def _converged(end: End) -> Verdict:
     if end.alike_after_s is None:
-        because = f"{end.differing} keys still differ"
+        because = f"{end.differing:,} keys still differ after a minute"
     else:
-        how = "after every key was read" if end.was_touched else "by themselves"
-        because = f"alike {end.alike_after_s:.1f} s after the end, {how}"
-    return Verdict("all replicas are alike at the end", end.alike_after_s is not None, because)
+        because = f"alike {end.alike_after_s:.1f} s after the end"
+    return Verdict(
+        "all replicas become alike by themselves", end.alike_after_s is not None, because
+    )
 
 
 def _rebuilt(judgement: Judgement) -> Verdict:

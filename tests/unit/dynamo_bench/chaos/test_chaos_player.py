@@ -34,7 +34,7 @@ class FakeTable:
         self.values: dict[int, bytes] = {}
         self._numbers, self._plan = count(1), iter(plan)
 
-    async def get(self, key: bytes, *, r: int | None = None) -> FakeItem:
+    async def get(self, key: bytes) -> FakeItem:
         return FakeItem(list(self.values.values()), ",".join(map(str, self.values)).encode())
 
     async def put(self, key: bytes, value: bytes, context: bytes | None = None) -> bytes:

@@ -12,7 +12,7 @@ from dynamo_bench.chaos.windows import Around, Fates, Window
 from dynamo_bench.measure import Figures
 
 GOOD = Judgement(100, 50, 20, 60, [], 0)
-WELL = End(0, 0, 0, 0, 3.0, False, [0, 0, 0])
+WELL = End(0, 0, 0, 0, 3.0, [0, 0, 0])
 NONE_FAILED = Fates(9, Counter(), Counter(), Counter())
 
 
@@ -43,7 +43,7 @@ def test_all_is_well() -> None:
     ("claim", "judgement", "fault", "end"),
     [
         ("nothing acknowledged", GOOD._replace(violations=["k1 is lost"]), FINE, WELL),
-        ("are alike", GOOD, FINE, WELL._replace(alike_after_s=None, differing=3)),
+        ("become alike", GOOD, FINE, WELL._replace(alike_after_s=None, differing=3)),
         ("lost its disk", GOOD._replace(denied_what_was_there=1), killed([], "wipe"), WELL),
         ("kill n2 under load", GOOD, killed([measured(10, 9.0, failed=1)]), WELL),
         ("kill n2 under load", GOOD, killed([measured(10, 9.0), measured(15, 17.0)]), WELL),
