@@ -22,6 +22,9 @@ SCANS_MAX = 2
 """Scans in flight. Raising it: a faster rebuild that takes more from the foreground."""
 RETRY_MS = 500.0
 SCAN_TIMEOUT_MS = 5000.0
+PAUSE_MS = 5.0
+"""Rest after each page of a scan at full pace. Raising it: less taken from the foreground, here and
+at the source; a later end."""
 MISSING = "missing partitions"
 """The name under which a store keeps the partitions that do not count yet."""
 
@@ -39,6 +42,15 @@ class _Scan:
 
     def __init__(self, node: NodeId, partition: PartitionId, asked_ms: float) -> None:
         self.node, self.partition, self.asked_ms = node, partition, asked_ms
+
+
+class _Rest(NamedTuple):
+    """A scan between two pages."""
+
+    node: NodeId
+    partition: PartitionId
+    after: ItemKey
+    due_ms: float
 
 
 class Rebuild(Part):
@@ -59,9 +71,16 @@ class Rebuild(Part):
         self._next_id, self._has_room = next_id, has_room
         self._copied: dict[PartitionId, set[NodeId]] = {p: set() for p in sorted(missing)}
         self._scans: dict[int, _Scan] = {}
+        self._resting: list[_Rest] = []
+        self._pause_ms = PAUSE_MS
         self._put_off: dict[tuple[PartitionId, NodeId], float] = {}
         self._retry_ms = 0.0
         self.total = len(missing)
+
+    def pace(self, share: float) -> None:
+        """Take this share (above 0, at most 1) of what is taken at full pace."""
+        assert 0 < share <= 1, "a pace is a share"
+        self._pause_ms = PAUSE_MS / share
 
     def missing(self) -> int:
         """Partitions that do not count yet."""
@@ -76,14 +95,14 @@ class Rebuild(Part):
         return partition in self._copied
 
     def advance(self, up: set[NodeId], now_ms: float) -> list[Effect | Rebuilt]:
-        """Start scans while there is room, drop those that are not answered."""
+        """Go on with scans, start others while there is room, drop those that are not answered."""
         for id, scan in list(self._scans.items()):
             if scan.node not in up or now_ms - scan.asked_ms > SCAN_TIMEOUT_MS:
                 del self._scans[id]
-        effects: list[Effect | Rebuilt] = []
-        busy = {scan.partition for scan in self._scans.values()}
+        effects: list[Effect | Rebuilt] = self._resumed(up, now_ms)
+        busy = {scan.partition for scan in self._working()}
         for partition in self._copied:
-            if len(self._scans) >= SCANS_MAX or not self._has_room():
+            if len(self._working()) >= SCANS_MAX or not self._has_room():
                 break
             if partition in busy:
                 continue
@@ -93,12 +112,14 @@ class Rebuild(Part):
         return effects
 
     def page(self, node: NodeId, page: ReplicaPage, now_ms: float) -> list[Effect | Rebuilt]:
-        """A page was merged: ask for the next, or count the source."""
+        """A page was merged: ask for the next after a rest, or count the source."""
         if not self.waits_for(node, page.id):
             return []
         partition = self._scans.pop(page.id).partition
         if page.whole and not page.last and page.items and self._has_room():
-            return [self._ask(node, partition, page.items[-1][0], now_ms)]
+            due_ms = now_ms + self._pause_ms
+            self._resting.append(_Rest(node, partition, page.items[-1][0], due_ms))
+            return []
         if not page.whole or not page.last:
             self._put_off[partition, node] = now_ms + RETRY_MS
             return []
@@ -115,7 +136,9 @@ class Rebuild(Part):
 
     def deadline(self) -> float | None:
         """When `advance` should look again."""
-        return self._retry_ms if self._copied else None
+        if not self._copied:
+            return None
+        return min((self._retry_ms, *(rest.due_ms for rest in self._resting)))
 
     def status(self) -> dict[str, Any]:
         """How much is still to copy."""
@@ -143,6 +166,21 @@ class Rebuild(Part):
         """The others of a partition's first N; nobody if this node is not one of them."""
         owners = self._ring.preference_list(partition, n)
         return [node for node in owners if node != self._me] if self._me in owners else []
+
+    def _working(self) -> list["_Scan | _Rest"]:
+        """All scans, those between two pages included."""
+        return [*self._scans.values(), *self._resting]
+
+    def _resumed(self, up: set[NodeId], now_ms: float) -> list[Any]:
+        """The next pages of scans that have rested; one whose source is gone begins anew later."""
+        resting, self._resting = self._resting, []
+        effects: list[Any] = []
+        for rest in resting:
+            if rest.due_ms > now_ms:
+                self._resting.append(rest)
+            elif rest.node in up and rest.partition in self._copied:
+                effects.append(self._ask(rest.node, rest.partition, rest.after, now_ms))
+        return effects
 
     def _source(self, partition: PartitionId, up: set[NodeId], now_ms: float) -> NodeId | None:
         """A linked co-owner that was not copied from yet."""

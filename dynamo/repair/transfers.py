@@ -94,7 +94,7 @@ class Transfers(Rebuild):
 
     def _reason(self, partition: PartitionId) -> str:
         """Why a partition is not copied yet, in a few words."""
-        for scan in self._scans.values():
+        for scan in self._working():
             if scan.partition == partition:
                 return f"copies from {scan.node}"
         if not self._has_room():

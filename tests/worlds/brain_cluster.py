@@ -197,12 +197,19 @@ class BrainCluster:
         self.settle()
         return self.answers.get(message.id)
 
+    def next_id(self) -> int:
+        """An id that no request has had."""
+        return next(self._ids)
+
+    def put_message(self, key: bytes, value: bytes, context: bytes | None = None) -> Put:
+        """A client's write under an operation id of its own."""
+        number = self.next_id()
+        operation = operation_id((WALL_MS + int(self.now_ms)) << 16, 1, number)
+        return Put(PUT, number, 0, 0, CART, key, b"", context, value, operation, 0)
+
     def put(self, node: NodeId, key: bytes, value: bytes) -> Any:
         """A write by a coordinator, under its own ring."""
-        number = next(self._ids)
-        operation = operation_id((WALL_MS + int(self.now_ms)) << 16, 1, number)
-        message = Put(PUT, number, 0, 0, CART, key, b"", None, value, operation, 0)
-        return self.ask(node, message)
+        return self.ask(node, self.put_message(key, value))
 
     def get(self, node: NodeId, key: bytes) -> Any:
         """A read by a coordinator, under its own ring."""

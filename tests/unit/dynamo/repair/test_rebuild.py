@@ -7,7 +7,14 @@ import pytest
 
 from dynamo.config import TableConfig
 from dynamo.messages import REPLICA_PAGE, ReplicaPage, ReplicaScan, Send
-from dynamo.repair.rebuild import RETRY_MS, SCAN_TIMEOUT_MS, SCANS_MAX, Rebuild, Rebuilt
+from dynamo.repair.rebuild import (
+    PAUSE_MS,
+    RETRY_MS,
+    SCAN_TIMEOUT_MS,
+    SCANS_MAX,
+    Rebuild,
+    Rebuilt,
+)
 from dynamo.ring.ring import Member, Ring
 from dynamo.types import ItemKey, NodeId, PartitionId, TableId
 
@@ -93,10 +100,41 @@ def test_pages_follow_each_other_by_key() -> None:
     world = World(3, 1, ONE)
     world.advance()
     world.page(NodeId("n2"), b"a", b"b", last=False)
+    world.advance(PAUSE_MS)
     world.page(NodeId("n2"), b"c", last=False)
+    world.advance(PAUSE_MS)
     afters = [scan.after for _, scan in world.asked]
     assert afters == [b"", b"b", b"c"]
     assert world.sources() == ["n2", "n2", "n2"]
+
+
+def test_it_rests_between_pages_longer_at_a_slower_pace() -> None:
+    world = World(3, 1, ONE)
+    world.rebuild.pace(0.25)
+    world.advance()
+    world.page(NodeId("n2"), b"a", last=False)
+    world.advance(PAUSE_MS)
+    assert len(world.asked) == 1
+    assert world.rebuild.deadline() == 4 * PAUSE_MS
+    world.advance(3 * PAUSE_MS)
+    assert [scan.after for _, scan in world.asked] == [b"", b"a"]
+
+
+def test_a_scan_that_rests_keeps_its_place_among_those_at_once() -> None:
+    world = World(3, SCANS_MAX + 1, ONE)
+    world.advance()
+    for _ in range(SCANS_MAX):
+        world.page(NodeId("n2"), b"a", last=False)
+    assert len({scan.partition for _, scan in world.asked}) == SCANS_MAX
+
+
+def test_a_source_that_goes_while_its_scan_rests_is_asked_anew_from_the_start() -> None:
+    world = World(3, 1, ONE)
+    world.advance()
+    world.page(NodeId("n2"), b"a", last=False)
+    world.up.remove(NodeId("n2"))
+    world.advance(PAUSE_MS)
+    assert [(node, scan.after) for node, scan in world.asked] == [("n2", b""), ("n3", b"")]
 
 
 def test_few_scans_run_at_once() -> None:
