@@ -13,6 +13,7 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -29,6 +30,8 @@ from dynamo_client import RAW, Database, connect
 TIMEOUT_MS = 5000
 """The deadline within which the client library tries again what failed."""
 FILL_IN_FLIGHT = 32
+ASK_S = 1.0
+"""Between two rounds of questions. A record remembers 64 operations, and for a while only."""
 TRIES_MAX = 3
 """Of a question at the end."""
 
@@ -75,8 +78,18 @@ class Puppet:
 
     async def _play(self, rate: float, begin: float, seconds: float) -> dict[str, Any]:
         intended = arrivals(self._rng, rate, seconds)
+        asking = asyncio.create_task(self._keep_asking())
         await open_loop(self._player.operate, intended, begin, time.monotonic)
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
         return {"operations": len(self._journal.operations)}
+
+    async def _keep_asking(self) -> None:
+        """What became of the unknown, while the store still remembers it."""
+        while True:
+            await asyncio.sleep(ASK_S)
+            await self._player.settle(self._database.outcome)
 
     async def _settle(self) -> dict[str, Any]:
         unknown = 0

@@ -15,9 +15,12 @@ from random import Random
 from typing import Any, Protocol
 
 from dynamo_bench.chaos.journal import Journal, Operation, Status, Step
+from dynamo_bench.in_flight import for_each
 from dynamo_client import DynamoError, OutcomeUnknown
 
 WEIGHTS = {"get": 45, "put": 20, "update": 20, "delete": 10, "blind": 5}
+ASKING_MAX = 32
+"""Questions about writes at a time."""
 STILL_SHARE = 5
 """One key of so many is still."""
 
@@ -74,6 +77,7 @@ class Player:
         self._moving = [key for number, key in enumerate(self.keys) if number % STILL_SHARE]
         self._value_bytes, self._values = value_bytes, 0
         self._kept: dict[tuple[str, bytes], Context] = {}
+        self._open: dict[int, Step] = {}
         self._names, self._kinds = list(tables), list(WEIGHTS)
 
     async def operate(self, intended: float) -> None:
@@ -102,15 +106,19 @@ class Player:
 
     async def settle(self, ask: Ask) -> int:
         """Ask what became of every write whose fate is open; how many stay unknown."""
-        open_ = {step.number: step for step in self._journal.steps if step.status == "unknown"}
-        for step in self._journal.steps:
-            if step.kind == "outcome" and step.status != "unknown":
-                open_.pop(step.after, None)
-        left = 0
-        for number, step in open_.items():
-            if step.kind == "write" and not await self._asked(ask, number, step):
-                left += 1
-        return left
+
+        async def one(step: Step) -> None:
+            if await self._asked(ask, step):
+                self._open.pop(step.number, None)
+
+        await for_each(list(self._open.values()), one, in_flight=ASKING_MAX)
+        return len(self._open)
+
+    def ended(self, step: Step) -> None:
+        """Note how a write ended."""
+        self._journal.steps.append(step)
+        if step.status == "unknown":
+            self._open[step.number] = step
 
     async def _act(self, kind: str, table: str, key: bytes) -> None:
         if kind == "get":
@@ -163,7 +171,7 @@ class Player:
         assert write is not None, "an update that succeeded has written"
         self._kept[table, key] = item.context, write.acknowledged()
 
-    async def _asked(self, ask: Ask, number: int, step: Step) -> bool:
+    async def _asked(self, ask: Ask, step: Step) -> bool:
         """Whether the cluster told what became of a write."""
         began = self._journal.now()
         try:
@@ -177,7 +185,7 @@ class Player:
             began=began,
             ended=self._journal.now(),
             status=status,
-            after=number,
+            after=step.number,
         )
         self._journal.steps.append(outcome)
         return status != "unknown"
@@ -206,7 +214,7 @@ class _Write:
     def __init__(
         self, player: Player, table: str, key: bytes, value: bytes | None, after: int
     ) -> None:
-        self._journal = player.journal
+        self._player, self._journal = player, player.journal
         payloads = () if value is None else (value,)
         began, number = self._journal.now(), self._journal.next()
         self._step = Step(number, "write", table, key, began, 0.0, "ok", payloads, after, "")
@@ -228,5 +236,5 @@ class _Write:
 
     def _end(self, status: Status, operation: str = "") -> int:
         step = self._step._replace(ended=self._journal.now(), status=status, operation=operation)
-        self._journal.steps.append(step)
+        self._player.ended(step)
         return step.number

@@ -43,6 +43,7 @@ def verdicts(
     return [
         _kept(judgement, end),
         _available(fates),
+        _told(end),
         _converged(end),
         *([_rebuilt(judgement)] if any(f.happened.fault.kind == "wipe" for f in faults) else []),
         *(_survived(each) for each in faults if each.happened.fault.kind in ("kill", "zone")),
@@ -77,6 +78,11 @@ def _available(fates: Fates) -> Verdict:
     return Verdict(
         "no operation fails for good while at most one copy of its key is hurt", not failed, because
     )
+
+
+def _told(end: End) -> Verdict:
+    because = f"{end.unknown:,} stay unknown" if end.unknown else "all were told when asked"
+    return Verdict("what became of a write can be asked later", not end.unknown, because)
 
 
 def _converged(end: End) -> Verdict:

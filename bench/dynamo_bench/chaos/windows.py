@@ -104,7 +104,7 @@ def around(
         began,
         healed,
         before=window(operations, origin, max(0.0, began - calm_s), began),
-        during=windows(operations, origin, began, healed),
+        during=windows(operations, origin, began, min(healed, ends)),
         after=window(operations, origin, min(healed, ends), min(healed + calm_s, ends)),
         caught_up_s=caught_up_s,
     )

@@ -36,13 +36,14 @@ FINE = killed([measured(10, 300.0), measured(15, 15.0)])
 
 def test_all_is_well() -> None:
     found = verdicts(GOOD, [FINE, killed([], "wipe")], NONE_FAILED, WELL)
-    assert [verdict.holds for verdict in found] == [True] * 6
+    assert [verdict.holds for verdict in found] == [True] * 7
 
 
 @pytest.mark.parametrize(
     ("claim", "judgement", "fault", "end"),
     [
         ("nothing acknowledged", GOOD._replace(violations=["k1 is lost"]), FINE, WELL),
+        ("can be asked", GOOD, FINE, WELL._replace(unknown=1)),
         ("become alike", GOOD, FINE, WELL._replace(alike_after_s=None, differing=3)),
         ("lost its disk", GOOD._replace(denied_what_was_there=1), killed([], "wipe"), WELL),
         ("kill n2 under load", GOOD, killed([measured(10, 9.0, failed=1)]), WELL),

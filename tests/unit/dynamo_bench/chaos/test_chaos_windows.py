@@ -43,6 +43,8 @@ def test_before_during_and_after_a_fault() -> None:
     assert [w.begins for w in seen.during] == [10.5, 15.5, 20.5]
     assert (seen.after.begins, seen.after.ends) == (23.5, 27.0)
     assert seen.before.figures.p99_ms == pytest.approx(100, rel=0.01)
+    cut_off = around(happened, operations, ORIGIN, Schedule(1, 18.0, 5.0, ()), 1.5)
+    assert [w.ends for w in cut_off.during] == [15.5, 18.0]
 
 
 def test_only_the_death_of_all_nodes_excuses_a_failure() -> None:
