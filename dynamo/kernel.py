@@ -196,9 +196,9 @@ class Kernel:
         return effects
 
     def begin(self, now: Instant) -> list[Effect]:
-        """Take over from the kernel of the epoch before, with the links that are open; who was
+        """Take over from the kernel of the epoch before, with the links that are open; who is
         silent is found out anew."""
-        self._scope.peers.silent.clear()
+        self._scope.peers.doubt_nobody()
         effects: list[Effect] = []
         self._effects = effects
         self._perform(self._background.advance(self._scope.peers.up, now.monotonic_ms), now)

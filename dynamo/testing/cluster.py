@@ -236,6 +236,8 @@ def _rests(machine: Machine) -> bool:
     process = machine.process
     if process is None or process.kernel is None:
         return False
+    if process.brain is None or process.brain.council.deadline() is not None:
+        return False  # it still proposes an epoch, or watches a change
     status = process.kernel.status()
     return not status["operations_in_flight"] and not status["repairs_queued"]
 

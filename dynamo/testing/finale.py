@@ -18,7 +18,9 @@ from dynamo.types import ItemKey, NodeId
 QUESTIONS_MAX = 3
 """How often an unknown write is asked about before it counts as unanswerable."""
 READS_MAX = 3
-"""How often a last read is tried: the client may first find that its connection had broken."""
+"""How often a last read is tried: the client or a node may first find that a link had broken."""
+RETRY_MS = 200.0
+"""Between two tries: by then a broken link is dialed again."""
 CONTEXT_BYTES_MAX = 2048
 REPAIR_MS = 400.0
 
@@ -87,7 +89,7 @@ class Finale:
                 if context is not None:
                     then()
                 elif patience:
-                    self._client.read(history, answered, r, node)
+                    self._client.world.at(RETRY_MS, self._client.read, history, answered, r, node)
                 else:
                     raise Violation(f"a healed cluster does not answer a read of {history.name}")
 

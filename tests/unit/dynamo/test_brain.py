@@ -87,6 +87,22 @@ def test_a_member_leaves_and_is_a_stranger_then() -> None:
     assert cluster.read(N2, KEYS[0]) == (b"old",)
 
 
+def test_who_was_held_suspect_and_has_left_is_held_no_more() -> None:
+    """Found by seed 9 of a swarm of joins and leaves: the detector of the new ring met a stranger
+    among those that the old one held."""
+    cluster = joining_cluster()
+    cluster.pass_ms(2000)
+    cluster.order(N1, "leave", N2)
+    for name in (N1, N3, N4):
+        kernel = cluster.brains[name].kernel
+        kernel.scope.peers.held.add(N2)
+        kernel._lookout._detector._watches[N2].held_until_ms = float("inf")
+    cluster.pass_ms(2000)
+    assert set(cluster.epochs().values()) == {5}
+    for name in (N1, N3, N4):
+        assert not cluster.brains[name].kernel.scope.peers.held
+
+
 def test_during_a_change_a_write_needs_both_sides() -> None:
     """With n4 and one more away, three of the four owners cannot be had."""
     cluster = joining_cluster()
