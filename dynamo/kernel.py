@@ -18,6 +18,8 @@ from dynamo.answers import Answers
 from dynamo.background import Background, Durable, Part
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import (
+    REPAIRS,
+    TAG_MASK,
     AllAgree,
     Decision,
     Ids,
@@ -62,7 +64,6 @@ from dynamo.messages import (
     ReplicaGet,
     ReplicaPage,
     ReplicaPut,
-    ReplicaRefused,
     ReplicaScan,
     Send,
     Source,
@@ -74,7 +75,7 @@ from dynamo.messages import (
 from dynamo.messages_exchange import AskExchange
 from dynamo.messages_members import MEMBERS, AskChange, AskTopology, ClientEpoch
 from dynamo.meters import Meters
-from dynamo.ports import CORRUPT, RecordStore
+from dynamo.ports import RecordStore
 from dynamo.repair.collection import Collection
 from dynamo.repair.exchange import Exchange
 from dynamo.repair.knowledge import knowledge
@@ -93,6 +94,7 @@ CLIENT_MESSAGES = frozenset(
     )
 )
 """What a client may send; all else is for members."""
+NO_PARTITION: frozenset[PartitionId] = frozenset()
 
 
 class Tenure(NamedTuple):
@@ -131,7 +133,12 @@ class Kernel:
         )
         self._me = identity.node
         self._mine = rings.of(identity.node, ring.n_max)
-        self._ready = set(self._mine - missing)
+        first = identity.epoch == 1 or (tenure is not None and tenure.scope is not None)
+        waits = not first and len(ring.members) > 1
+        self._unconfirmed = self._mine - missing if waits else NO_PARTITION
+        """What counts as soon as a peer has spoken to this start: whether its disk is an old copy,
+        peers know, and who finds one says no word but that."""
+        self._ready = set(self._mine - missing - self._unconfirmed)
         self._owning_all = frozenset(
             table.id for table in config.tables if rings.owns_all(self._me, table.n)
         )
@@ -193,6 +200,8 @@ class Kernel:
             self._lost(event.node, event.reason, now)
         else:
             assert isinstance(event, ClientGone), "an unknown event"
+        while self._replica.damaged:
+            self._repairs.request(self._replica.damaged.pop(), now.monotonic_ms)
         return effects
 
     def begin(self, now: Instant) -> list[Effect]:
@@ -225,9 +234,13 @@ class Kernel:
         """Assert the invariants of all machines."""
         self._puts.validate()
         self._gets.validate()
+        self._repairs.validate()
+        self._forwards.validate()
         self._background.validate()
         gate, open_ = self._scope.gate, self._puts.in_flight() + self._gets.in_flight()
         assert gate.inside == open_ + self._outcomes.in_flight(), "the gate lost count"
+        most = self._scope.config.node(self._me).limits.operations_in_flight_max
+        assert gate.inside <= most, "too many operations are in flight"
 
     def validate_trees(self) -> None:
         """Assert that the hash trees are those of the store; reads everything."""
@@ -282,6 +295,9 @@ class Kernel:
         if not isinstance(source, int):
             handlers = self._handlers
             self._scope.peers.heard(source)
+            if self._unconfirmed:
+                self._ready |= self._unconfirmed
+                self._unconfirmed = NO_PARTITION
         try:
             for raw in event.messages:
                 message = parse(raw)
@@ -354,7 +370,12 @@ class Kernel:
 
     def _put(self, source: Source, message: Put, now: Instant) -> list[Decision]:
         elsewhere = self._elsewhere(source, message, now)
-        return self._puts.begin(source, message, now) if elsewhere is None else elsewhere
+        if elsewhere is not None:
+            return elsewhere
+        if self._unconfirmed and self._scope.peers.up:  # an old copy would issue its dots again
+            early = Failure(Code.NOT_SERVING, "no peer has spoken to this start yet")
+            return [Send(source, failed(message.id, early))]
+        return self._puts.begin(source, message, now)
 
     def _get(self, source: Source, message: Get, now: Instant) -> list[Decision]:
         elsewhere = self._elsewhere(source, message, now)
@@ -369,7 +390,8 @@ class Kernel:
         return self._outcomes.begin(source, message, now, self._ready_for(message))
 
     def _ready_for(self, message: Get | AskOutcome) -> bool:
-        if not self._rebuild.missing() or message.table not in self._scope.tables:
+        counts = not self._rebuild.missing() and not self._unconfirmed
+        if counts or message.table not in self._scope.tables:
             return True
         return self._scope.place(message.table, message.key, b"")[0] in self._ready
 
@@ -407,14 +429,12 @@ class Kernel:
         return [Send(source, self._scope.cluster(message.id, addresses, now.wall_ms))]
 
     def _replica_put(self, source: Source, message: ReplicaPut, now: Instant) -> list[Effect]:
-        return self._replica.put(source, message, now.monotonic_ms)
+        own_repair = source == self._me and message.id & TAG_MASK == REPAIRS
+        return self._replica.put(source, message, now.monotonic_ms, complete=own_repair)
 
     def _replica_get(self, source: Source, message: ReplicaGet, now: Instant) -> list[Effect]:
         """The commonest question of all: its answer takes no detour through decisions."""
-        answer = self._replica.get(source, message)
-        if type(answer.message) is ReplicaRefused and answer.message.cause == CORRUPT:
-            self._repairs.request(message.key, now.monotonic_ms)
-        self._effects.append(answer)
+        self._effects.append(self._replica.get(source, message))
         return []
 
     def _replica_scan(self, source: Source, message: ReplicaScan, now: Instant) -> list[Effect]:

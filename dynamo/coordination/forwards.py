@@ -104,6 +104,11 @@ class Forwards:
         """Requests that wait for an owner."""
         return len(self._open)
 
+    def validate(self) -> None:
+        """Assert that no more is passed on than may be."""
+        most = self._scope.config.node(self._scope.me).limits.forwards_max
+        assert len(self._open) <= most, "too many requests are being forwarded"
+
     def _fail(self, id: int, code: Code) -> list[Effect]:
         forward = self._open.pop(id)
         causes = ((forward.owner, "link lost or no answer in time"),)

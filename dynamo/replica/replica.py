@@ -90,10 +90,15 @@ class Replica:
         self._store, self._tables, self._window = store, tables, window
         self._ready, self._meters, self._forgetting = ready, meters, forgetting
         self._stale, self._removed_from = stale, stale.known
+        self.damaged: list[ItemKey] = []
+        """Items whose record was found damaged here, for the kernel to take and have repaired."""
 
-    def put(self, source: Source, message: ReplicaPut, now_ms: float = 0.0) -> list[Effect]:
+    def put(
+        self, source: Source, message: ReplicaPut, now_ms: float = 0.0, *, complete: bool = False
+    ) -> list[Effect]:
         """Merge a coordinator's record; it is acknowledged by `persisted`. A full store refuses,
-        so that memory has a bound here too; but not a delete while the disk's reserve lasts."""
+        so that memory has a bound here too; but not a delete while the disk's reserve lasts.
+        `complete`: the record may take the place of one that is damaged here (`joined`)."""
         _, id, key, record, base = message
         if not verified(record):
             return [Disconnect(source, "a record's digest does not fit its bytes")]
@@ -103,7 +108,9 @@ class Replica:
             cause = self._store.refusal()
             if cause is not None and (cause != DISK_FULL or not _is_delete(record)):
                 return self._refused(source, id, cause)
-            data, alike = self.joined(key, record, base)
+            data, alike = self.joined(key, record, base, complete=complete)
+        except _DamagedHere:
+            return self._refused(source, id, CORRUPT)
         except CorruptData as error:
             return [Disconnect(source, str(error))]
         whole = partition_of_key(key) in self._ready
@@ -116,19 +123,25 @@ class Replica:
         self._meters.replica_put_failed.count_instant()
         return [Send(source, ReplicaRefused(REPLICA_REFUSED, id, cause))]
 
-    def joined(self, key: ItemKey, record: bytes, base: bytes = b"") -> tuple[bytes | None, bool]:
+    def joined(
+        self, key: ItemKey, record: bytes, base: bytes = b"", *, complete: bool = False
+    ) -> tuple[bytes | None, bool]:
         """What this replica holds after merging `record`, and whether that is `record` itself;
         None for what is known here and removed since.
 
         A record built on exactly what is held here knows all of it: nothing need be decoded.
 
-        Raises CorruptData if the incoming bytes are no record. What is damaged here is replaced.
+        What is damaged here had perhaps been acknowledged, so only a record that is `complete`, the
+        join of N-W+1 other owners, takes its place: another one would count in reads and know less
+        than it should. While the partition is rebuilt it counts in none, and any record will do.
+
+        Raises CorruptData if the incoming bytes are no record.
         """
         try:
             mine = self._store.get(key)
         except CorruptData:
             self._meters.corrupt_records += 1
-            return self._instead_of_damaged(key, record), False
+            return self._instead_of_damaged(key, record, complete), False
         may_be_stale = key[:2] in self._removed_from
         if mine is None and not may_be_stale:
             return record, True
@@ -138,7 +151,7 @@ class Replica:
         try:
             old = None if mine is None else decode_record(mine)
         except CorruptData:
-            return self._instead_of_damaged(key, record), False
+            return self._instead_of_damaged(key, record, complete), False
         if may_be_stale:
             fresh = self._stale.without_stale(key, incoming, old)
             if fresh is None:
@@ -163,9 +176,12 @@ class Replica:
         joined = merge(old, incoming, rule, self._window)
         return (mine if joined is old else encode_record(joined)), False
 
-    def _instead_of_damaged(self, key: ItemKey, record: bytes) -> bytes:
+    def _instead_of_damaged(self, key: ItemKey, record: bytes, complete: bool) -> bytes:
         """The incoming record where this node's own is damaged: it says that dots of this node
         which it does not cover were forgotten here, for other owners may hold them."""
+        if not complete and partition_of_key(key) in self._ready:
+            self.damaged.append(key)
+            raise _DamagedHere
         known = decode_record(record)
         history = self._forgetting(partition_of_key(key), known.history)
         return encode_record(known._replace(history=history))
@@ -183,7 +199,10 @@ class Replica:
         Raises CorruptData."""
         if not verified(record):
             raise CorruptData("a record's digest does not fit its bytes")
-        data, _ = self.joined(key, record)
+        try:
+            data, _ = self.joined(key, record)
+        except _DamagedHere:
+            return False
         if data is None or data == self.held(key):
             return False
         self._store.put(key, data, None)
@@ -207,6 +226,7 @@ class Replica:
         except CorruptData:
             self._meters.corrupt_records += 1
             self._meters.replica_get_failed.count_instant()
+            self.damaged.append(key)
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, CORRUPT))
         self._meters.replica_get_ok.count_instant()
         if known is None:
@@ -248,6 +268,10 @@ class Replica:
         for (source, whole), ids in alike.items():
             effects.append(Send(source, ReplicaStored(REPLICA_STORED, tuple(ids), whole)))
         return effects
+
+
+class _DamagedHere(Exception):
+    """This replica's own record is damaged, and what came may not take its place."""
 
 
 def _is_delete(record: bytes) -> bool:

@@ -26,10 +26,12 @@ from dynamo.messages import (
     OUTCOME_DONE,
     PUT,
     PUT_DONE,
+    REPLICA_GET,
     AskOutcome,
     AskRepair,
     Get,
     Put,
+    ReplicaGet,
 )
 from dynamo.ring.joint import Rings
 from dynamo.siblings.codec import encode_context
@@ -285,6 +287,11 @@ class Client:
                 self.learn_ring()
         elif answer.kind == FAILED and answer.code == Code.WRONG_RING:
             self.learn_ring()
+
+    def look_at(self, node: NodeId, key: ItemKey) -> None:
+        """Ask one replica for its record, whatever it answers."""
+        ask = ReplicaGet(REPLICA_GET, self._calls.next_id(), key, None)
+        self._calls.call(node, ask, lambda _: None, PATIENCE_MS)
 
     def _shown(
         self, history: KeyHistory, read: Read, payloads: tuple[bytes, ...], stamp: int, token: bytes

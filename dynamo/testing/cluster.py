@@ -17,11 +17,12 @@ from dynamo.repair.rebuild import MISSING
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member, Ring
+from dynamo.storage.files import DiskFull
 from dynamo.storage.port import EngineOptions
 from dynamo.testing.disk import PowerLost
 from dynamo.testing.network import DIALER, Network
 from dynamo.testing.node import Process, Watcher
-from dynamo.testing.store import OPTIONS, Disk, Violation
+from dynamo.testing.store import OPTIONS, Disk, Image, Violation
 from dynamo.testing.world import WallClock, World
 from dynamo.types import ItemKey, NodeId, TableId
 
@@ -76,11 +77,11 @@ class Machine:
                 process.store.stop_mid_job(self._rng)
         self.disk.files.power_loss(self._rng)
 
-    def lose_disk(self) -> None:
-        """The machine fails with its disk; an empty one stands in its place."""
+    def lose_disk(self, image: Image | None = None) -> None:
+        """The machine fails with its disk; an empty one, or an old image of it, stands there."""
         self.lose_power()
         self.ends[-1:] = ["lost disk"]
-        self.disk.replace()
+        self.disk.replace(image)
 
     def pause(self) -> None:
         """SIGSTOP: nothing runs, everything waits; peers may give up on it meanwhile."""
@@ -103,10 +104,13 @@ class Machine:
             self.process.drain()
 
     def is_whole(self) -> bool:
-        """Whether this disk durably holds all it should: it is not being rebuilt."""
-        promised = self.disk.promised
-        state = promised.get(STATE)
-        if IDENTITY not in promised or promised.get(MISSING) or state is None:
+        """Whether this disk durably holds all it should: it is not being rebuilt, nor old, nor
+        damaged, and knows the newest ring."""
+        disk = self.disk
+        state = disk.promised.get(STATE)
+        if IDENTITY not in disk.promised or disk.promised.get(MISSING) or state is None:
+            return False
+        if disk.is_old or disk.damaged:
             return False
         return State.decoded(state).topology.epoch == self.cluster.topology.epoch
 
@@ -125,7 +129,11 @@ class Machine:
     def _serve(self, process: Process) -> None:
         if not process.alive:
             return
-        process.start(bootstrap=not self._bootstrapped)
+        try:
+            process.start(bootstrap=not self._bootstrapped)
+        except DiskFull:
+            self._ended(process, "found its disk full")
+            return
         self._bootstrapped = True
         boot = process.boot
         assert boot is not None, "a started node knows who it is"
@@ -138,7 +146,7 @@ class Machine:
         try:
             process.alive = True
             process.start(bootstrap=not self._bootstrapped)
-        except PowerLost:
+        except (PowerLost, DiskFull):
             pass
         process.alive = False
         process.store.stop()

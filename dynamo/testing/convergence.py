@@ -6,12 +6,18 @@ from dynamo.keys import partition_of_key, table_of_key
 from dynamo.siblings.fingerprint import fingerprint
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.store import Violation
-from dynamo.types import ItemKey
+from dynamo.types import ItemKey, NodeId
 
 
 def agree(cluster: Cluster, items: Iterable[ItemKey]) -> bool:
     """Whether the owners of each item hold one record, whatever form of it."""
     return all(len(set(hashes)) == 1 for hashes in _hashes(cluster, items))
+
+
+def damaged(cluster: Cluster) -> list[tuple[NodeId, ItemKey]]:
+    """The values that were damaged on a disk and not written again since."""
+    machines = cluster.machines.items()
+    return [(name, key) for name, machine in machines for key in machine.disk.damaged]
 
 
 def check_trees(cluster: Cluster) -> None:

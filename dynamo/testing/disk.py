@@ -118,6 +118,15 @@ class SimulatedFiles:
         self._unsynced_names.clear()
         self.process_crash()
 
+    def image(self) -> "SimulatedFiles":
+        """A copy of the disk as the machine sees it now, all of it synced."""
+        copy = SimulatedFiles(self.capacity_bytes)
+        for name, file in self._names.items():
+            twin = copy._names[name] = _File(0)
+            twin.durable = bytearray(file.visible())
+        copy._durable_names = dict(copy._names)
+        return copy
+
     def take_delay_ms(self) -> float:
         """How long the calls since the last asking took, for the simulator to schedule."""
         delay_ms, self._delay_ms = self._delay_ms, 0.0

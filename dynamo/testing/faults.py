@@ -5,7 +5,7 @@
     track 3   ████ skew n2 ████   ██ duplication ██   █ lost disk n1 █ ...
 
 Each track is a chain of episodes with hardly a pause between them. At the end everything is healed.
-What an episode of each kind does is told in `network_faults` and `machine_faults`.
+What an episode of each kind does is told in `network_faults`, `machine_faults`, `disk_faults`.
 """
 
 import re
@@ -13,15 +13,16 @@ from collections import Counter
 from collections.abc import Callable
 
 from dynamo.testing.cluster import Cluster
+from dynamo.testing.disk_faults import DiskFaults
 from dynamo.testing.machine_faults import MachineFaults
 from dynamo.testing.member_faults import MemberFaults
 from dynamo.testing.network_faults import Episode, Heal, NetworkFaults
 from dynamo.testing.script import PlannedFault
 
-KINDS: tuple[str, ...] = (*NetworkFaults.KINDS, *MachineFaults.KINDS, *MemberFaults.KINDS)
-NEEDS_FSYNC = ("failed fsync",)
-"""What takes acknowledged writes along unless every group is synced before it counts. Without that
-no power fails either."""
+KINDS: tuple[str, ...] = (
+    *(*NetworkFaults.KINDS, *MachineFaults.KINDS, *MemberFaults.KINDS),
+    *(kind for kind in DiskFaults.KINDS if kind not in DiskFaults.ON_REQUEST),
+)
 GAP_MS = 60.0
 
 
@@ -34,11 +35,11 @@ class Faults:
         """`gap_ms`: how long a track pauses at most between its episodes."""
         self._world, self._rng = cluster.world, cluster.world.rng("faults")
         self._network, self._machines = NetworkFaults(cluster), MachineFaults(cluster)
+        self._disks = DiskFaults(cluster)
         self._kinds, self._tracks, self._gap_ms = kinds, tracks, gap_ms
-        self._parts: dict[str, NetworkFaults | MachineFaults | MemberFaults] = {
-            kind: part
-            for part in (self._network, self._machines, MemberFaults(cluster))
-            for kind in part.KINDS
+        parts = (self._network, self._machines, self._disks, MemberFaults(cluster))
+        self._parts: dict[str, NetworkFaults | MachineFaults | DiskFaults | MemberFaults] = {
+            kind: part for part in parts for kind in part.KINDS
         }
         self._running: dict[int, tuple[str, Heal]] = {}
         self._number = 0
@@ -62,6 +63,7 @@ class Faults:
         self._stopped = True
         for number in list(self._running):
             self._end(number)
+        self._disks.heal()
         self._machines.heal()
 
     def _next(self) -> None:

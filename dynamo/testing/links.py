@@ -70,6 +70,9 @@ class Links:
         self._of: dict[Source, tuple[Connection, int]] = {}
         self._sources: dict[Connection, Source] = {}
         self._dialing: dict[NodeId, Connection] = {}
+        self._old_copies: set[NodeId] = set()
+        """Peers that accepted a connection and turned out to stand on an old copy of their disk:
+        the next hello says so."""
         self._clients = 0
 
     def begin(self) -> None:
@@ -126,10 +129,14 @@ class Links:
         else:
             self._owner.feed(PeerDown(source, reason))
 
-    def greet(self, connection: Connection, name: NodeId, theirs: Boot) -> None:
-        """A peer says hello: answer with this node's own, and open the link."""
+    def greet(self, connection: Connection, name: NodeId, theirs: Boot, i_am_old: bool) -> None:
+        """A peer says hello: answer with this node's own, and open the link, unless the peer knows
+        that this node's disk is an old copy."""
         mine = self._owner.boot
         assert mine is not None, "only a started node accepts"
+        if i_am_old:
+            self._start_over()
+            return
         known = self._lives().get(name)
         old = known is not None and known.shows_old_copy(theirs.incarnation, theirs.number)
         answer = (HELLO, mine.incarnation, mine.number, old)
@@ -143,8 +150,7 @@ class Links:
             return  # from a link that a newer one has replaced
         incarnation, number, old = said
         if old:
-            self._owner.store.engine.put_meta(ROLLED_BACK, b"1")
-            self._owner.drain()
+            self._start_over()
             return
         peer = NodeId(connection.names[ACCEPTOR])
         self._open(connection, DIALER, peer, (incarnation, number))
@@ -175,7 +181,9 @@ class Links:
         if other is not None and owner.alive and owner.boot is not None:
             connection = self._network.connect((owner.name, peer), (owner, other))
             self._dialing[peer] = connection
-            other.links.greet(connection, owner.name, owner.boot)
+            is_old = peer in self._old_copies
+            self._old_copies.discard(peer)
+            other.links.greet(connection, owner.name, owner.boot, is_old)
 
     def _open(
         self, connection: Connection, side: int, name: NodeId, start: tuple[str, int]
@@ -184,6 +192,8 @@ class Links:
         lives = self._lives()
         known = met(lives.get(name), *start)
         if known is None:
+            if side == DIALER:
+                self._old_copies.add(name)
             connection.close(side, f"this disk of {name} is older than one met before")
             return
         if known != lives.get(name):
@@ -197,6 +207,11 @@ class Links:
         if older is not None:
             self._owner.feed(PeerDown(name, "replaced by a newer link"))
         self._owner.feed(PeerUp(name))
+
+    def _start_over(self) -> None:
+        """This node's disk is an old copy: stop, and start as somebody else."""
+        self._owner.store.engine.put_meta(ROLLED_BACK, b"1")
+        self._owner.drain()
 
     def _register(self, connection: Connection, side: int, source: Source) -> None:
         self._of[source] = (connection, side)

@@ -1,6 +1,7 @@
-"""What befalls a machine: its process, its clock, its disk.
+"""What befalls a machine: its process and its clock.
 
-A disk is lost only while every other one is whole: P1 speaks of W-1 disks.
+A node that stands on an old image is let run until a peer finds it out: the number of its start is
+all that tells, and with every further start it comes closer to what the peers remember.
 """
 
 from random import Random
@@ -11,8 +12,6 @@ from dynamo.testing.network_faults import EPISODE_MS, Episode
 
 PAUSE_MS = (20.0, 900.0)
 DOWN_MS = (5.0, 600.0)
-LOSES_DISKS = ("lost disk",)
-"""What happens to one disk at a time, and only while all others are whole."""
 SKEW_MS = 1500.0
 """Jumps of a wall clock, well above the bound on skew."""
 
@@ -20,10 +19,7 @@ SKEW_MS = 1500.0
 class MachineFaults:
     """Episodes of one or several machines."""
 
-    KINDS: ClassVar = (
-        *("pause", "crash", "restart", "clock skew"),
-        *("slow disk", "failed fsync", "lost disk"),
-    )
+    KINDS: ClassVar = ("pause", "crash", "restart", "clock skew")
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -35,8 +31,6 @@ class MachineFaults:
         """Start what is down, and let nothing ail any more."""
         for machine in self._machines:
             machine.resume()
-            machine.disk.slowness = 1.0
-            machine.disk.next_sync_fails = False
             machine.clock.offset_ms = 0.0
             machine.start()
 
@@ -48,15 +42,16 @@ class MachineFaults:
         machine.pause()
         return self.rng.uniform(*PAUSE_MS), machine.resume
 
-    def crash(self) -> Episode:
+    def crash(self) -> Episode | None:
         """kill -9 or power loss; often of several machines at once. Power is lost only where
         every group is synced before it counts."""
         rng = self.rng
         chosen = [machine for machine in self._machines if rng.random() < 0.25]
         if rng.random() < 0.1:
             chosen = list(self._machines)
+        chosen = [machine for machine in chosen or [self._machine()] if not machine.disk.is_old]
         if not chosen:
-            chosen = [self._machine()]
+            return None
         for machine in chosen:
             if rng.random() < 0.6 and self._cluster.options.durability == "fsync":
                 machine.lose_power()
@@ -83,35 +78,6 @@ class MachineFaults:
 
         return self.rng.uniform(*EPISODE_MS), heal
 
-    def slow_disk(self) -> Episode:
-        """Every sync takes many times as long."""
-        disk = self._machine().disk
-        disk.slowness = self.rng.choice((5.0, 30.0, 150.0))
-        return self.rng.uniform(*EPISODE_MS), lambda: setattr(disk, "slowness", 1.0)
-
-    def failed_fsync(self) -> Episode | None:
-        """The next sync fails, which ends the process."""
-        machine = self._running_machine()
-        if machine is None:
-            return None
-        machine.disk.next_sync_fails = True
-
-        def heal() -> None:
-            machine.disk.next_sync_fails = False
-            machine.start()
-
-        return self._down() + 100.0, heal
-
-    def lost_disk(self) -> Episode | None:
-        """A disk is gone, an empty one stands in its place."""
-        machine = self._machine()
-        if self._cluster.topology.is_joint:
-            return None
-        if not all(other.is_whole() for other in self._cluster.members()):
-            return None
-        machine.lose_disk()
-        return self._down(), lambda: self._start([machine])
-
     def _start(self, machines: list[Machine]) -> None:
         for machine in machines:
             machine.start()
@@ -122,7 +88,8 @@ class MachineFaults:
     def _running_machine(self) -> Machine | None:
         machine = self._machine()
         process = machine.process
-        return machine if process is not None and process.accepts() else None
+        runs = process is not None and process.accepts()
+        return machine if runs and not machine.disk.is_old else None
 
     def _down(self) -> float:
         return self.rng.uniform(*DOWN_MS)

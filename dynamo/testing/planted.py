@@ -8,9 +8,8 @@ find every one of these within 200 seeds is not worth trusting; `tests/simulatio
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from dynamo.coordination import composing
 from dynamo.coordination.decisions import REPAIRS, TAG_MASK, AllAgree
@@ -29,38 +28,15 @@ from dynamo.ring.joint import Rings
 from dynamo.siblings import record as records
 from dynamo.siblings.record import Record, Seen, Value
 from dynamo.storage import checkpoint as checkpoints
-from dynamo.testing import node
+from dynamo.testing import node, planted_repairs
+from dynamo.testing.bugs import Bug, planted
 from dynamo.testing.client import Client
 from dynamo.testing.disk import SimulatedFiles
 from dynamo.testing.history import Write
-from dynamo.testing.scenario import DEFAULT, TIMING, Shape
+from dynamo.testing.scenario import TIMING, Shape
 from dynamo.testing.store import Store
 
-Patch = tuple[Any, str, Any]
-"""Where, which attribute, and what stands there instead."""
-
-
-class Bug(NamedTuple):
-    """One mistake, and what it would do to a user."""
-
-    story: str
-    patches: tuple[Patch, ...]
-    shape: Shape = DEFAULT
-    """The runs that show it soonest."""
-
-
-@contextmanager
-def planted(bug: Bug) -> Iterator[None]:
-    """The mistake is in the code inside the context."""
-    right = [(place, name, getattr(place, name)) for place, name, _ in bug.patches]
-    try:
-        for place, name, wrong in bug.patches:
-            setattr(place, name, wrong)
-        yield
-    finally:
-        for place, name, function in right:
-            setattr(place, name, function)
-
+__all__ = ["BUGS", "planted"]
 
 # durability
 
@@ -138,16 +114,18 @@ def _bare_dot(record: Record, seen: Seen, value: Value, *rest: Any) -> Record:
     return after._replace(values=tuple(v for v in after.values if v.operation == value.operation))
 
 
-def _overwrite(self: Replica, key: Any, record: bytes, base: bytes = b"") -> tuple[bytes, bool]:
+def _overwrite(self: Replica, key: Any, record: bytes, *_: Any, **__: Any) -> tuple[bytes, bool]:
     return record, True
 
 
 _replica_put = Replica.put
 
 
-def _repair_overwrites(self: Replica, source: Source, message: ReplicaPut, *rest: Any) -> list[Any]:
+def _repair_overwrites(
+    self: Replica, source: Source, message: ReplicaPut, *rest: Any, **named: Any
+) -> list[Any]:
     if message.id & TAG_MASK != REPAIRS:
-        return _replica_put(self, source, message, *rest)
+        return _replica_put(self, source, message, *rest, **named)
     self._store.put(message.key, message.record, Ack(source, message.id, None, True))
     return []
 
@@ -348,5 +326,6 @@ BUGS = {
         ((Collection, "_root", _always_equal),),
         _DELETES,
     ),
+    **planted_repairs.BUGS,
 }
 """Every planted bug by its name."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from traceback import walk_tb
 from typing import NamedTuple
 
-from dynamo.config import ClusterConfig, Limits, NodeConfig, TableConfig, Timing
+from dynamo.config import ClusterConfig, Limits, NodeConfig, NodeLimits, TableConfig, Timing
 from dynamo.keys import partition_of_key
 from dynamo.messages import AskOutcome, Put
 from dynamo.ring.joint import Rings
@@ -21,7 +21,7 @@ from dynamo.storage.port import EngineOptions
 from dynamo.testing.checkers import check_durable, check_fenced
 from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
-from dynamo.testing.convergence import agree, check_trees
+from dynamo.testing.convergence import agree, check_trees, damaged
 from dynamo.testing.faults import GAP_MS, KINDS, Faults
 from dynamo.testing.finale import Finale
 from dynamo.testing.history import KeyHistory
@@ -74,6 +74,7 @@ class Shape(NamedTuple):
     tables: tuple[TableConfig, ...] = TABLES
     partitions: int = 32
     limits: Limits = Limits()
+    node_limits: NodeLimits = NodeLimits()
     timing: Timing = TIMING
     options: EngineOptions = OPTIONS
     spares: int = 2
@@ -181,6 +182,7 @@ class Scenario:
         self._until(lambda: self.workload.done, "the clients never finish")
         self.faults.stop()
         self._until(self.cluster.is_quiet, "the cluster never heals")
+        self._until(self._mended, "a damaged value is never repaired")
         items = [self.item(history) for history in self.histories]
         self._until(lambda: agree(self.cluster, items), "the owners never agree")
         written = [history for history in self.histories if history.writes]
@@ -190,6 +192,14 @@ class Scenario:
         self._until(self.cluster.is_quiet, "the cluster never rests")
         finale.check(self.item)
         check_trees(self.cluster)
+
+    def _mended(self) -> bool:
+        """Whether no damaged value is left. Nodes do not look for them: a client does, again and
+        again, for it may find its connection broken."""
+        left = damaged(self.cluster)
+        for node, key in left:
+            self.clients[0].look_at(node, key)
+        return not left
 
     def item(self, history: KeyHistory) -> ItemKey:
         """Under which key nodes hold an item."""
@@ -210,7 +220,11 @@ def _raiser(error: Exception) -> str:
 
 def _config(shape: Shape, nodes: int) -> ClusterConfig:
     members = tuple(
-        NodeConfig(NodeId(f"n{i + 1}"), 7400 + i, durability=shape.options.durability)
+        NodeConfig(
+            *(NodeId(f"n{i + 1}"), 7400 + i),
+            durability=shape.options.durability,
+            limits=shape.node_limits,
+        )
         for i in range(nodes)
     )
     return ClusterConfig(

@@ -13,13 +13,17 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
+
+from msgpack import unpackb
 
 from dynamo.errors import StorageFailed
+from dynamo.repair.boot import IDENTITY
 from dynamo.storage.engine import LogEngine
-from dynamo.storage.port import EngineOptions, WriteGroup
+from dynamo.storage.files import DiskFull
+from dynamo.storage.port import EngineOptions, RunningCheckpoint, WriteGroup
 from dynamo.storage.recovery import Recovery
-from dynamo.storage.tables import MemoryTable
+from dynamo.storage.tables import Items, MemoryTable
 from dynamo.testing.disk import PowerLost, SimulatedFiles
 from dynamo.testing.world import World
 from dynamo.types import ItemKey
@@ -34,17 +38,58 @@ OPTIONS = EngineOptions(
 )
 """Small, so that a short run sees many segments, checkpoints and slices."""
 
+Promised = dict[ItemKey | str, bytes | None]
+
 SYNC_MS = 1.0
 INTERVAL_MS = 40.0
 """Between two syncs under the durability `interval`."""
 SLICE_MS = 2.0
 DISK_BYTES = 64 << 20
+DISK_CHECK_MS = 100.0
+"""Between two looks at how much room is left."""
+DISK_FULL_RETRY_MS = 50.0
+"""A group that finds the disk full waits so long; nothing of it was acknowledged."""
 MIDDLE_CALLS_MAX = 4
 """A power loss in the middle of a job happens at one of its first so many calls."""
 
 
 class Violation(AssertionError):
     """The system under test broke a promise; the text says which, where and how."""
+
+
+class Table(MemoryTable):
+    """The checkpoint table on a disk that may be full."""
+
+    def __init__(self, files: SimulatedFiles) -> None:
+        super().__init__()
+        self._files = files
+
+    def write(self, items: Items, meta: dict[str, bytes]) -> None:
+        """Set and remove, if there is any room. Raises DiskFull."""
+        if items and self._files.free_bytes() <= 0:
+            raise DiskFull("no space left on the simulated disk")
+        super().write(items, meta)
+
+    def image(self, files: SimulatedFiles) -> "Table":
+        """A copy, on a copy of the disk."""
+        copy = Table(files)
+        copy.write(sorted(self.values.items()), dict(self.meta))
+        return copy
+
+
+class Image(NamedTuple):
+    """A disk at some time."""
+
+    files: SimulatedFiles
+    table: Table
+    promised: Promised
+
+    def identity(self) -> tuple[str, int, int]:
+        """Who it was: incarnation, epoch, unclean epoch."""
+        packed = self.promised[IDENTITY]
+        assert packed is not None, "an image is taken of a disk that has started"
+        incarnation, epoch, unclean = unpackb(packed)
+        return incarnation, epoch, unclean
 
 
 class Disk:
@@ -58,22 +103,42 @@ class Disk:
         """Factor on every sync; a fault raises it."""
         self.next_sync_fails = False
         self.files = SimulatedFiles(DISK_BYTES)
-        self.table = MemoryTable()
-        self.promised: dict[ItemKey | str, bytes | None] = {}
-        self.lost: list[tuple[float, dict[ItemKey | str, bytes | None]]] = []
-        """Promises that went with a lost disk, and when."""
+        self.table = Table(self.files)
+        self.promised: Promised = {}
+        self.lost: list[tuple[float, Promised]] = []
+        """Promises that went with a lost disk or a damaged value, and when."""
         self.removing: dict[ItemKey, bytes] = {}
         """Tombstones whose removal was begun; it may be durable before anybody hears of it."""
         self.removed: dict[ItemKey, bytes] = {}
         """The last tombstone of each key that was removed: what its operations were is known."""
+        self.damaged: dict[ItemKey, None] = {}
+        """Records that were damaged and not written again since."""
+        self.is_old = False
+        """Whether an old image stands here that nobody has found out yet."""
 
-    def replace(self) -> None:
-        """The disk is gone; an empty one stands in its place."""
-        held: dict[ItemKey | str, bytes | None] = dict(self.removed.items())
+    def image(self) -> Image:
+        """What is on the disk now."""
+        files = self.files.image()
+        return Image(files, self.table.image(files), dict(self.promised))
+
+    def replace(self, image: Image | None = None) -> None:
+        """The disk is gone; an empty one, or one of some time ago, stands in its place."""
+        held: Promised = dict(self.removed.items())
         held |= {key: record for key, record in self.promised.items() if record is not None}
         self.lost.append((self.world.now, held))
         self.removing, self.removed = {}, {}
-        self.files, self.table, self.promised = SimulatedFiles(DISK_BYTES), MemoryTable(), {}
+        if image is None:
+            files = SimulatedFiles(DISK_BYTES)
+            image = Image(files, Table(files), {})
+        self.files, self.table, self.promised = image
+        self.files.capacity_bytes = DISK_BYTES
+        self.is_old = bool(self.promised)
+        self.damaged = {}
+
+    def lose_record(self, key: ItemKey) -> None:
+        """A record was damaged."""
+        self.lost.append((self.world.now, {key: self.promised.pop(key)}))
+        self.damaged[key] = None
 
     def records_since(self, key: ItemKey, since_ms: float) -> list[bytes]:
         """What this disk holds durably, and what it held until it was lost since then."""
@@ -119,6 +184,7 @@ class Engine(LogEngine):
             promised[key] = record
             if record is None and isinstance(key, bytes) and key in self._disk.removing:
                 self._disk.removed[key] = self._disk.removing.pop(key)
+            self._disk.damaged.pop(key, None)  # type: ignore[arg-type]
 
 
 class Store:
@@ -141,6 +207,7 @@ class Store:
         self._stopped = False
         if disk.options.durability == "interval":
             disk.world.at(INTERVAL_MS, self._sync_interval)
+        disk.world.at(DISK_CHECK_MS, self._check_disk)
 
     def open(self) -> Recovery:
         """Open the engine. Raises Violation if it does not keep what its disk has promised."""
@@ -175,7 +242,7 @@ class Store:
             if job is None:
                 continue
             files.power_fails_at = files.calls + rng.randint(1, MIDDLE_CALLS_MAX)
-            with suppress(PowerLost, StorageFailed):
+            with suppress(PowerLost, StorageFailed, DiskFull):
                 job()
             files.power_fails_at = None
 
@@ -193,12 +260,24 @@ class Store:
             self.disk.files.fail_next("fdatasync")
         try:
             group.run()
+        except DiskFull:
+            self._syncing = group
+            self.disk.world.at(DISK_FULL_RETRY_MS, self._sync, group)
+            return
         except StorageFailed as error:
             self._stopped = True
             self._post(self._failed, str(error))
             return
         self.engine.promise(group)
         self._post(self._synced, group)
+
+    def _check_disk(self) -> None:
+        """Look how much room is left. A checkpoint that found none before is begun from here."""
+        if self._stopped:
+            return
+        self._post(self.engine.check_disk)
+        self._post(self._checkpoint_if_due)
+        self.disk.world.at(DISK_CHECK_MS, self._check_disk)
 
     def _sync_interval(self) -> None:
         """What was appended is made durable every so often; until then the kernel has it."""
@@ -217,6 +296,9 @@ class Store:
         self._group = None
         self.kick()
         self._persisted(tokens)
+        self._checkpoint_if_due()
+
+    def _checkpoint_if_due(self) -> None:
         if not self._checkpointing and self.engine.checkpoint_due():
             self._checkpoint()
 
@@ -233,18 +315,26 @@ class Store:
                 self._checkpointing = False
                 self.engine.checkpointed(checkpoint)
                 return
-            self.disk.world.at(SLICE_MS * self.disk.slowness, self._run_slice, next_slice)
+            pause_ms = SLICE_MS * self.disk.slowness
+            self.disk.world.at(pause_ms, self._run_slice, checkpoint, next_slice)
 
         next_slice()
 
-    def _run_slice(self, done: Callable[[], None]) -> None:
+    def _run_slice(self, checkpoint: RunningCheckpoint, done: Callable[[], None]) -> None:
         if self._stopped or self._slice is None:
             return
         job, self._slice = self._slice, None
         try:
             job()
+        except DiskFull:
+            self._post(self._checkpoint_failed, checkpoint)
+            return
         except StorageFailed as error:
             self._stopped = True
             self._post(self._failed, str(error))
             return
         self._post(done)
+
+    def _checkpoint_failed(self, checkpoint: RunningCheckpoint) -> None:
+        self._checkpointing = False
+        self.engine.checkpoint_failed(checkpoint)

@@ -12,10 +12,10 @@ from dataclasses import replace
 from random import Random
 
 from dynamo.config import TableConfig
-from dynamo.limits import Limits, Timing
+from dynamo.limits import Limits, NodeLimits, Timing
 from dynamo.storage.port import EngineOptions
-from dynamo.testing.faults import KINDS, NEEDS_FSYNC
-from dynamo.testing.machine_faults import LOSES_DISKS
+from dynamo.testing.disk_faults import LOSES_DISKS, NEEDS_FSYNC
+from dynamo.testing.faults import KINDS
 from dynamo.testing.scenario import DEFAULT, TABLES, TIMING, Shape
 from dynamo.testing.store import OPTIONS
 from dynamo.testing.workload import DEFAULT_MIX, Mix
@@ -46,6 +46,7 @@ def drawn(seed: int, base: Shape = DEFAULT) -> Shape:
         tables=_tables(rng, nodes),
         partitions=rng.choice((32, 64)),
         limits=_limits(rng),
+        node_limits=_node_limits(rng),
         timing=_timing(rng),
         options=_options(rng, interval),
     )
@@ -97,6 +98,15 @@ def _limits(rng: Random) -> Limits:
         operations_max=rng.choice((12, 64, 64)),
         retry_window_ms=rng.choice((2_000, 10_000)),
         siblings_max=rng.choice((4, 100, 100)),
+    )
+
+
+def _node_limits(rng: Random) -> NodeLimits:
+    return NodeLimits(
+        operations_in_flight_max=rng.choice((4, 4096)),
+        operations_per_client_max=rng.choice((1, 4)),
+        repairs_queued_max=rng.choice((3, 1000)),
+        forwards_max=rng.choice((1, 1024)),
     )
 
 

@@ -55,13 +55,14 @@ class KernelWorld:
         *,
         rebuilding: bool = False,
         memory_bytes_max: int = 0,
+        epoch: int = 1,
     ) -> None:
         self.config = config or builtin(nodes)
         self.ring = _ring(tuple(node.name for node in self.config.nodes), self.config.partitions)
         self.me = NodeId("n1")
         options = EngineOptions(durability="memory", memory_bytes_max=memory_bytes_max)
         self.store = MemoryEngine(options)
-        self.identity = Identity(self.me, "a", 1, 0, self.ring.partitions)
+        self.identity = Identity(self.me, "a", epoch, 0, self.ring.partitions)
         self.meters = Meters()
         mine = frozenset(self.ring.primaries_of(self.me, 3)) if rebuilding else frozenset()
         self.kernel = Kernel(self.config, self.ring, self.identity, self.store, self.meters, mine)

@@ -1,30 +1,18 @@
 """Partitions and flapping links cut what they should, and are gone when they are healed."""
 
+from quiet_run import QuietRun
+
 from dynamo.testing.network_faults import FLAP_MS, NetworkFaults
-from dynamo.testing.scenario import Scenario, Shape
 
 IDLE_MS = 400.0
 
 
-class Run:
-    """A started cluster with nothing wrong yet."""
+class Run(QuietRun):
+    """With the faults of its network."""
 
     def __init__(self, seed: int) -> None:
-        scenario = Scenario(seed, Shape(operations=0, spares=0))
-        self.cluster, self.world = scenario.cluster, scenario.world
-        for machine in self.cluster.machines.values():
-            machine.start()
-        self.settle()
+        super().__init__(seed)
         self.faults = NetworkFaults(self.cluster)
-        self.names = sorted(self.cluster.machines)
-
-    def settle(self) -> None:
-        """Pass time until all are linked."""
-        for _ in range(100):
-            self.world.run_until(self.world.now + 50.0)
-            if self.cluster.is_quiet():
-                return
-        raise AssertionError("the cluster never heals")
 
     def pairs(self) -> list[tuple[str, str]]:
         return [(one, other) for one in self.names for other in self.names if one < other]

@@ -1,6 +1,7 @@
 """Every drawn shape is one in which the promises can be kept, and together they cover all."""
 
-from dynamo.testing.faults import KINDS, NEEDS_FSYNC
+from dynamo.testing.disk_faults import NEEDS_FSYNC
+from dynamo.testing.faults import KINDS
 from dynamo.testing.scenario import DEFAULT, Shape
 from dynamo.testing.swarm import KINDS_MIN, QUORUMS, described, drawn
 
