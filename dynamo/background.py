@@ -37,6 +37,14 @@ class Part:
     tag: int | None = None
     """The tag of its request ids (`decisions`), if replicas answer it in ordinary messages."""
 
+    kind: str = ""
+    """Its name to the governor (dynamo.repair.governor), if it can go slower."""
+    share_min: float = 0.0
+    """What the governor leaves to it at least."""
+
+    def pace(self, share: float) -> None:
+        """Take this share (above 0, at most 1) of what is taken at full pace."""
+
     def handlers(self) -> dict[type[Any], Handler]:
         """The messages that only this part takes; they come from members only."""
         return {}

@@ -150,6 +150,13 @@ OPERATIONS: tuple[Bound, ...] = (
         "promises/test_p6_deletes.py::test_so_many_tombstones_wait_in_memory",
     ),
     Bound(
+        "damaged records that a slice of the sweep has repaired",
+        ("dynamo.repair.collection:DAMAGED_AT_ONCE_MAX",),
+        "the next slice asks for others; repairs that wait have their own bound",
+        "dynamo_damaged_keys",
+        "promises/test_p1_damaged_value.py::test_so_many_damaged_values_are_asked_for_at_once",
+    ),
+    Bound(
         "former lives of a peer's disk",
         ("dynamo.repair.lives:FORMER_MAX",),
         "the oldest is forgotten",

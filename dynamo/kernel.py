@@ -76,8 +76,9 @@ from dynamo.messages_exchange import AskExchange
 from dynamo.messages_members import MEMBERS, AskChange, AskTopology, ClientEpoch
 from dynamo.meters import Meters
 from dynamo.ports import RecordStore
-from dynamo.repair.collection import Collection
+from dynamo.repair.collection import Collection, Damaged
 from dynamo.repair.exchange import Exchange
+from dynamo.repair.governor import governor_of
 from dynamo.repair.knowledge import knowledge
 from dynamo.repair.rebuild import MISSING, Rebuild, Rebuilt, encode_partitions
 from dynamo.repair.transfers import Transfers
@@ -173,7 +174,7 @@ class Kernel:
         repair = (self._known, config.timing, self._ready)
         self._exchange = Exchange(*repair, self._replica.absorb, next_id, scope.meters)
         removes = config.node(self._me).durability == "fsync" and scope.rings.never_changed
-        collection = Collection(*repair, self._wall_now, scope.meters, removes)
+        collection = Collection(*repair, lambda: self._wall_ms, scope.meters, removes)
         signs = Signs(peers.words, peers.silent, peers.held)
         self._lookout = Lookout(
             *(self._me, [*scope.rings.members], scope.ring.epoch, identity.epoch),
@@ -181,7 +182,8 @@ class Kernel:
         )
         own: list[Part] = [self._rebuild, self._exchange, collection, self._lookout]
         changes = (self._transfers, tenure.council) if tenure else ()
-        return [*own, *(part for part in changes if part is not None)]
+        parts = [*own, *(part for part in changes if part is not None)]
+        return [*parts, governor_of(parts, scope.meters, self.in_flight)]
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in what happened; answer what is to be done about it, in order."""
@@ -350,7 +352,7 @@ class Kernel:
                     decision = Broadcast(others, decision.message)
                 if decision.to:
                     self._effects.append(decision)
-            elif kind is NeedsRepair:
+            elif kind is NeedsRepair or kind is Damaged:
                 self._repairs.request(decision.key, now.monotonic_ms)
             elif kind is AllAgree:
                 self._replica.make_whole(decision.key, decision.record)
@@ -472,10 +474,6 @@ class Kernel:
             elif token is not None:
                 acks.append(token)
         self._perform(self._replica.persisted(acks, now.monotonic_ms), now)
-
-    def _wall_now(self) -> int:
-        """The wall clock at the present event."""
-        return self._wall_ms
 
     def _lost(self, node: NodeId, reason: str, now: Instant) -> None:
         """A peer's link is gone."""

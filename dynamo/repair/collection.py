@@ -1,6 +1,6 @@
 """Removal of tombstones: by proof that every owner has had them, never by a clock alone.
 
-    sweep: every record of this node, some rows at a time ─▶ tombstones old enough
+    sweep: every record of this node, some rows at a time ─▶ tombstones old enough · damaged values
     claims: "my tree has this root, I have taken in so much" ─▶ each co-owner
             equal roots: both have taken in what either has ─▶ K rises, and is made durable
     settled (dynamo.repair.settled) covers a tombstone ─▶ removed, logged, at each owner by itself
@@ -11,7 +11,8 @@ age spares what clients may still ask about (`outcome`, retries); it proves noth
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from dynamo.background import Handler, Part
 from dynamo.errors import CorruptData
@@ -44,6 +45,8 @@ Raising it: tombstones are found later; lowering it: more is taken from the fore
 CANDIDATES_MAX = 4096
 """Tombstones that wait for their proof in memory, about 200 bytes each; others are found by a later
 sweep."""
+DAMAGED_AT_ONCE_MAX = 64
+"""Damaged records that one slice of the sweep asks to be repaired; the next asks for others."""
 FOREVER = 1 << 62
 """Above every counter: all dots of a writer that writes no more."""
 
@@ -51,8 +54,16 @@ _ENDS_OF_TOMBSTONES = (0x90, 0xC0)
 """How the bytes of a record end that holds no value, or a last one that is none."""
 
 
+class Damaged(NamedTuple):
+    """For the kernel: this item's record cannot be read here; have the other owners send theirs."""
+
+    key: ItemKey
+
+
 class Collection(Part):
-    """The tombstones of one node that are on their way out."""
+    """The tombstones of one node that are on their way out, and the sweep that finds them."""
+
+    kind = "sweep"
 
     def __init__(
         self,
@@ -74,6 +85,12 @@ class Collection(Part):
         self._sweep_ms: float | None = None
         self._ask_ms: float | None = None
         self._round = self._losses = 0
+        self._pause_ms = SWEEP_PAUSE_MS
+
+    def pace(self, share: float) -> None:
+        """Take this share (above 0, at most 1) of what is taken at full pace."""
+        assert 0 < share <= 1, "a pace is a share"
+        self._pause_ms = SWEEP_PAUSE_MS / share
 
     # a background part
 
@@ -81,15 +98,15 @@ class Collection(Part):
         """Claims, and what co-owners answer to them."""
         return {AskTaken: self._asked, TakenIs: self._told}
 
-    def advance(self, up: set[NodeId], now_ms: float) -> list[Effect]:
-        """A slice of the sweep; claims about tombstones that wait."""
-        if not self._removes:
-            return []
+    def advance(self, up: set[NodeId], now_ms: float) -> list[Effect | Damaged]:
+        """A slice of the sweep, and what was found damaged; claims about tombstones that wait."""
         interval_ms = float(self._timing.exchange_interval_ms)
         if self._sweep_ms is None:
             self._sweep_ms = self._ask_ms = now_ms + interval_ms
         if now_ms >= self._sweep_ms:
-            self._sweep_ms = now_ms + (SWEEP_PAUSE_MS if self._swept() else interval_ms)
+            self._sweep_ms = now_ms + (self._pause_ms if self._swept() else interval_ms)
+            damaged = islice(self._trees.damaged_keys, DAMAGED_AT_ONCE_MAX)
+            return [Damaged(ItemKey(key)) for key in damaged]
         if self._ask_ms is not None and now_ms >= self._ask_ms:
             self._ask_ms = now_ms + interval_ms
             return self._claims(up)
@@ -98,7 +115,7 @@ class Collection(Part):
     def deadline(self) -> float | None:
         """The next slice, or the next claims."""
         if self._sweep_ms is None or self._ask_ms is None:
-            return 0.0 if self._removes else None
+            return 0.0
         return min(self._sweep_ms, self._ask_ms)
 
     def validate(self) -> None:
@@ -135,7 +152,7 @@ class Collection(Part):
         """Keep a tombstone that is old enough, while there is room."""
         name = self._trees.name_of(key)
         record = _tombstone(data)
-        if record is None or name is None or self._count() >= CANDIDATES_MAX:
+        if not self._removes or record is None or name is None or self._count() >= CANDIDATES_MAX:
             return
         if stamp_ms(_newest(record)) + self._timing.tombstone_age_ms <= self._wall_ms():
             self._waiting.setdefault(name, {})[key] = record
@@ -145,11 +162,11 @@ class Collection(Part):
 
     # claims
 
-    def _claims(self, up: set[NodeId]) -> list[Effect]:
+    def _claims(self, up: set[NodeId]) -> list[Effect | Damaged]:
         """What this node claims of the partitions in which tombstones wait, to each co-owner."""
         self._round, self._losses = self._round + 1, self._settled.losses
         self._trees.settle(NOTES_AT_ONCE)
-        effects: list[Effect] = []
+        effects: list[Effect | Damaged] = []
         for peer in self._in_sync.co_owners():
             if peer in up:
                 claims = [self._claim(name) for name in self._common(peer)]

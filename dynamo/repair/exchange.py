@@ -70,6 +70,8 @@ class _Running:
 class Exchange(Part):
     """Comparisons with the co-owners of this node's partitions."""
 
+    kind = "exchange"
+
     def __init__(
         self,
         known: Knowledge,

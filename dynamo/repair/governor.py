@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from dynamo.background import Part
-from dynamo.meters import LATENCY_BOUNDS_MS, Histogram
+from dynamo.meters import LATENCY_BOUNDS_MS, Histogram, Meters
 
 SLICE_MS = 500.0
 """So often it is looked. Raising it: steadier, later; lowering it: too few operations to tell."""
@@ -123,6 +123,13 @@ class Governor(Part):
         """All latencies in one histogram, from the start."""
         columns = zip(*(each.counts for each in self._latencies), strict=True)
         return [sum(column) for column in columns]
+
+
+def governor_of(parts: Sequence[Part], meters: Meters, in_flight: Callable[[], int]) -> Governor:
+    """The governor of a node's parts, as far as they can go slower."""
+    works = {part.kind: part for part in parts if part.kind}
+    least = {part.kind: part.share_min for part in parts if part.kind}
+    return Governor((meters.put_ok, meters.get_ok), in_flight, works, least)
 
 
 def quantile(counts: Sequence[int], share: float = QUANTILE) -> float:

@@ -56,6 +56,10 @@ class _Rest(NamedTuple):
 class Rebuild(Part):
     """The partitions that do not count yet, and the scans that will change that."""
 
+    kind = "rebuild"
+    share_min = 0.25
+    """Until it is done, fewer disks than promised hold the data."""
+
     def __init__(
         self,
         me: NodeId,

@@ -28,6 +28,8 @@ EPOCH_BYTES = 8
 class Transfers(Rebuild):
     """The partitions that this node gains and has not yet copied."""
 
+    kind = "transfers"
+
     def __init__(
         self,
         me: NodeId,

@@ -52,6 +52,7 @@ class Figures:
             status["trees_growing"],
             status["in_sync_age_ms"] / 1000,
             status["tombstones_waiting"],
+            tuple(status["background_share"].items()),
         )
 
     def engine(self) -> EngineState:

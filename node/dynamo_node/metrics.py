@@ -36,6 +36,7 @@ class NodeState(NamedTuple):
     trees_growing: int = 0
     in_sync_age_seconds: float = 0.0
     tombstones_waiting: int = 0
+    background_share: tuple[tuple[str, float], ...] = ()
 
 
 class EngineState(NamedTuple):
@@ -93,7 +94,13 @@ class NodeCollector(Collector):
         for attribute, text in COUNTERS.items():
             value = getattr(self._meters, attribute)
             yield CounterMetricFamily(f"dynamo_{attribute}", text, value=value)
-        yield from _gauges(NODE_GAUGES, self._sources.node())
+        node = self._sources.node()
+        yield from _gauges(NODE_GAUGES, node)
+        text = "What the governor gives to a kind of background work, of what it could take."
+        shares = GaugeMetricFamily("dynamo_background_share", text, labels=["kind"])
+        for kind, share in node.background_share:
+            shares.add_metric([kind], share)
+        yield shares
         engine = self._sources.engine()
         yield from _gauges(ENGINE_GAUGES, engine)
         text = "Checkpoints completed."

@@ -8,6 +8,8 @@ import pytest
 from kernel_cluster import KernelCluster, done
 
 from dynamo.errors import CorruptData
+from dynamo.repair import collection
+from dynamo.types import NodeId
 
 KEY = b"alice"
 
@@ -63,3 +65,56 @@ def test_a_write_through_the_damaged_copy_is_refused_there_and_done_elsewhere() 
     cluster.release()
     done(cluster.put("n2", KEY, b"new"))
     assert b"acknowledged" in cluster.values("n2", KEY)
+
+
+def checkpointed(keys: list[bytes]) -> KernelCluster:
+    """The keys are in n2's table, and all of its trees are grown."""
+    cluster = KernelCluster()
+    for key in keys:
+        done(cluster.put("n1", key, b"value"))
+    engine = cluster.machines[NodeId("n2")].engine
+    assert engine is not None
+    checkpoint = engine.begin_checkpoint()
+    assert checkpoint is not None
+    for step in checkpoint.slices():
+        step()
+    engine.checkpointed(checkpoint)
+    cluster.pass_ms(3000)
+    return cluster
+
+
+def damage(cluster: KernelCluster, keys: list[bytes]) -> None:
+    values = cluster.machines[NodeId("n2")].table.values
+    for key in keys:
+        place = cluster.place(key)[1]
+        values[place] = values[place][:-1] + b"?"
+
+
+KEYS = [b"key-%d" % number for number in range(40)]
+
+
+def test_what_nobody_reads_is_found_damaged_and_repaired() -> None:
+    """By the sweep of a running node: its values are read against their checksums in slices."""
+    cluster = checkpointed(KEYS)
+    damage(cluster, KEYS[:5])
+    cluster.pass_ms(1.5 * cluster.config.timing.exchange_interval_ms)
+    engine = cluster.machines[NodeId("n2")].engine
+    assert engine is not None
+    assert not engine.damaged_keys
+    for key in KEYS:
+        assert cluster.record("n2", key) == cluster.record("n1", key)
+    cluster.kernel("n2").validate_trees()
+
+
+def test_so_many_damaged_values_are_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "DAMAGED_AT_ONCE_MAX", 3)
+    cluster = checkpointed(KEYS)
+    damage(cluster, KEYS[:5])
+    engine = cluster.machines[NodeId("n2")].engine
+    assert engine is not None
+    known = []
+    for _ in range(300):
+        cluster.pass_ms(100)
+        if not known or known[-1] != len(engine.damaged_keys):
+            known.append(len(engine.damaged_keys))
+    assert known == [0, 2, 0], "five are found, three repaired at once, two after the next slice"
