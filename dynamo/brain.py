@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import Ids
 from dynamo.coordination.identity import Identity
-from dynamo.coordination.scope import Scope
 from dynamo.kernel import Kernel, Tenure
 from dynamo.membership.change import Quorum
 from dynamo.membership.council import Council
@@ -155,7 +154,7 @@ class Brain:
         told = self.council.keep(keep)
         assert not told, "an epoch is told when it is durable"
         self._identity.renew()
-        self.kernel = self._kernel_for(missing, frozenset(), before.scope)
+        self.kernel = self._kernel_for(missing, frozenset(), before)
         if self._draining:
             self.kernel.drain()
         return effects + self.kernel.begin(now)
@@ -173,11 +172,12 @@ class Brain:
         self,
         missing: frozenset[PartitionId],
         copied: frozenset[PartitionId],
-        before: Scope | None,
+        before: Kernel | None,
     ) -> Kernel:
         topology = self.topology
         self._transfers = self._transfers_for(topology, copied)
-        tenure = Tenure(self.council, topology.target, self._transfers, before)
+        outlives = (before.scope, before.lookout) if before else (None, None)
+        tenure = Tenure(self.council, topology.target, self._transfers, *outlives)
         return Kernel(
             *(self._config, topology.ring, self._identity, self._store, self._meters),
             *(missing, tenure),

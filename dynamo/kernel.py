@@ -108,6 +108,8 @@ class Tenure(NamedTuple):
     """What this node gains by it."""
     scope: Scope | None
     """Of the kernel before, whose links and gate are taken over."""
+    lookout: Lookout | None
+    """The same; it goes on under the newer ring."""
 
 
 class Kernel:
@@ -175,12 +177,12 @@ class Kernel:
         self._exchange = Exchange(*repair, self._replica.absorb, next_id, scope.meters)
         removes = config.node(self._me).durability == "fsync" and scope.rings.never_changed
         collection = Collection(*repair, lambda: self._wall_ms, scope.meters, removes)
-        signs = Signs(peers.words, peers.silent, peers.held)
-        self._lookout = Lookout(
-            *(self._me, [*scope.rings.members], scope.ring.epoch, identity.epoch),
-            *(identity.first_request(), signs, config.timing, scope.meters),
-        )
-        own: list[Part] = [self._rebuild, self._exchange, collection, self._lookout]
+        ring, start = ([*scope.rings.members], scope.ring.epoch), identity.epoch
+        signs, seed = Signs(peers.words, peers.silent, peers.held), identity.first_request()
+        new = (self._me, *ring, start, seed, signs, config.timing, scope.meters)
+        self.lookout = (tenure and tenure.lookout) or Lookout(*new)
+        self.lookout.ring_changed(*ring)
+        own: list[Part] = [self._rebuild, self._exchange, collection, self.lookout]
         changes = (self._transfers, tenure.council) if tenure else ()
         parts = [*own, *(part for part in changes if part is not None)]
         return [*parts, governor_of(parts, scope.meters, self.in_flight)]
@@ -207,9 +209,7 @@ class Kernel:
         return effects
 
     def begin(self, now: Instant) -> list[Effect]:
-        """Take over from the kernel of the epoch before, with the links that are open; who is
-        silent is found out anew."""
-        self._scope.peers.doubt_nobody()
+        """Take over from the kernel of the epoch before, with the links that are open."""
         effects: list[Effect] = []
         self._effects = effects
         self._perform(self._background.advance(self._scope.peers.up, now.monotonic_ms), now)
@@ -255,7 +255,7 @@ class Kernel:
     def drain(self) -> None:
         """Begin no client operation any more, and say so to the peers; those in flight go on."""
         self._scope.gate.shut()
-        self._lookout.leave()
+        self.lookout.leave()
 
     def in_flight(self) -> int:
         """Client operations not yet answered (for draining)."""

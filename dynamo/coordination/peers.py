@@ -56,11 +56,6 @@ class Peers:
         self._waiting_since.pop(node, None)
         self._latency.setdefault(node, 0.0)
 
-    def doubt_nobody(self) -> None:
-        """The members have changed: whoever watches them begins anew."""
-        self.silent.clear()
-        self.held.clear()
-
     def lost(self, node: NodeId) -> None:
         """The link to the peer is gone."""
         self.up.discard(node)

@@ -52,7 +52,7 @@ class Gossip:
         self._turn = 0
         self._pushed: dict[NodeId, float] = {}
         self.ring_epoch = ring_epoch
-        """That of this node's ring; whoever changes the ring sets it."""
+        """That of this node's ring."""
         self.newest: tuple[int, NodeId] = (ring_epoch, me)
         """The highest epoch that was heard of, and who has it."""
 
@@ -88,6 +88,16 @@ class Gossip:
         news = self._news(stale, {node for node, _ in changed})
         pull = GossipPull(GOSSIP_PULL, self.ring_epoch, self._claims.digest, news)
         return Heard([Send(source, pull)], changed, None)
+
+    def ring_changed(self, ring_epoch: int) -> None:
+        """The claims are now those of other members: of fewer, each is told less often."""
+        self.ring_epoch = ring_epoch
+        self.newest = max(self.newest, (ring_epoch, self._me))
+        news, most = self._claims.news, self.tellings()
+        for node in [node for node, times in news.items() if times >= most]:
+            del news[node]
+        for node in [node for node in self._pushed if node not in self._claims]:
+            del self._pushed[node]
 
     def lost(self, node: NodeId) -> None:
         """The link is gone, and an answer with it."""

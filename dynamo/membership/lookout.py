@@ -99,8 +99,7 @@ class Lookout(Part):
     def ring_changed(self, members: Sequence[NodeId], ring_epoch: int) -> None:
         """Others are members now, under a newer ring."""
         self._claims.keep(members)
-        self._gossip.ring_epoch = ring_epoch
-        self._gossip.newest = max(self._gossip.newest, (ring_epoch, self._me))
+        self._gossip.ring_changed(ring_epoch)
 
     def deadline(self) -> float | None:
         """When there is something to look at or to say."""

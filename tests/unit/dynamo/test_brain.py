@@ -96,11 +96,28 @@ def test_who_was_held_suspect_and_has_left_is_held_no_more() -> None:
     for name in (N1, N3, N4):
         kernel = cluster.brains[name].kernel
         kernel.scope.peers.held.add(N2)
-        kernel._lookout._detector._watches[N2].held_until_ms = float("inf")
+        kernel.lookout._detector._watches[N2].held_until_ms = float("inf")
     cluster.pass_ms(2000)
     assert set(cluster.epochs().values()) == {5}
     for name in (N1, N3, N4):
         assert not cluster.brains[name].kernel.scope.peers.held
+
+
+def test_what_a_node_thinks_of_the_others_outlives_a_change() -> None:
+    cluster = written_cluster()
+    cluster.pass_ms(1000)
+    cluster.stop(N3)
+    cluster.pass_ms(8000)
+    before = cluster.brains[N1].kernel.status()["members"]
+    assert before[N3]["state"] == "dead"
+    answer = cluster.join(N2, N4)
+    assert answer is not None
+    assert answer.verdict == "won"
+    after = cluster.brains[N1].kernel.status()["members"]
+    assert after[N3] == before[N3]
+    cluster.pass_ms(100)
+    after = cluster.brains[N1].kernel.status()["members"]
+    assert after[N4]["state"] == "alive", "and a newcomer is watched from now on"
 
 
 def test_during_a_change_a_write_needs_both_sides() -> None:

@@ -382,12 +382,15 @@ def test_new_members_are_watched_and_old_ones_are_not() -> None:
     eye = Eye()
     eye.make_patient()
     eye.pass_ms(400)
-    assert eye.signs.silent == {N2}
+    eye.claims.merge(N4, Claim(3, LEFT))
+    eye.detector.rumour(N4, Claim(3, LEFT), eye.now_ms)
+    assert (eye.signs.silent, eye.signs.held) == ({N2}, {N4})
     eye.claims.keep([N1, N3, NodeId("n7")])
     eye.quiet.clear()
     eye.pass_ms(LOOK_MS)
     assert set(eye.detector.views()) == {N3, NodeId("n7")}
     assert not eye.signs.silent
+    assert not eye.signs.held
 
 
 def test_in_a_large_cluster_the_silent_are_asked_in_turn_the_longest_silent_first() -> None:

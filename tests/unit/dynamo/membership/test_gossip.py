@@ -41,6 +41,21 @@ def test_once_in_an_interval_one_peer_is_told() -> None:
     assert gossip.advance(110.0, []) == [], "nobody is there to talk to"
 
 
+def test_among_fewer_members_news_is_told_less_often() -> None:
+    """Found by seed 2 of a swarm of joins and leaves: told as often as five members need it, a
+    change was told too often for three."""
+    claims, gossip = member(N1, N2, N3, NodeId("n4"), NodeId("n5"))
+    claims.merge(N2, Claim(1, ALIVE))
+    for number in range(7):
+        push(gossip, NodeId("n5"), 100.0 * number)
+    assert claims.news == {N2: 7}
+    claims.keep([N1, N2, N3])
+    gossip.ring_changed(4)
+    gossip.validate()
+    assert claims.news == {}
+    assert (gossip.ring_epoch, gossip.newest) == (4, (4, N1))
+
+
 def test_both_sides_learn_from_one_exchange() -> None:
     mine, one = member(N1, N2, N3)
     theirs, other = member(N2, N1, N3)
