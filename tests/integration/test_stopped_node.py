@@ -69,14 +69,14 @@ async def test_a_stopped_node_is_suspected_passed_by_and_welcomed_back(tmp_path:
 
 
 async def test_a_node_that_stops_cleanly_has_left(tmp_path: Path) -> None:
-    async with (
-        ClusterProcess(tmp_path / "data", 3, "--no-restart") as cluster,
-        FramesClient(cluster.port) as n1,
-    ):
-        await until_seen(n1, "n3", 10, state="alive", answers=True)
-        cluster.stop_node("n3")
-        await until_seen(n1, "n3", 20, state="left")
+    async with ClusterProcess(tmp_path / "data", 3, "--no-restart") as cluster:
+        async with FramesClient(cluster.port) as n1:
+            await until_seen(n1, "n3", 10, state="alive", answers=True)
+            cluster.stop_node("n3")
+            await until_seen(n1, "n3", 20, state="left")
         await cluster.run_by_hand("n3")
-        await until_seen(n1, "n3", 20, state="alive", answers=True)
+        async with FramesClient(cluster.port) as n1:
+            await until_seen(n1, "n3", 20, state="alive", answers=True)
         assert await cluster.stop_by_hand("n3") == 0
-        await until_seen(n1, "n3", 20, state="left")
+        async with FramesClient(cluster.port) as n1:
+            await until_seen(n1, "n3", 20, state="left")
