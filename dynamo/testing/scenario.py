@@ -194,7 +194,7 @@ class Scenario:
         check_trees(self.cluster)
 
     def _mended(self) -> bool:
-        """Whether no damaged value is left. Nodes do not look for them: a client does, again and
+        """Whether no damaged value is left. A sweep comes round too late: a client looks, again and
         again, for it may find its connection broken."""
         left = damaged(self.cluster)
         for node, key in left:
