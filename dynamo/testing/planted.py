@@ -217,6 +217,7 @@ _DELETES = Shape(
     nodes=3,
     keys=120,
     tracks=4,
+    kinds=("crash", "pause", "loss", "delay", "partition"),
     timing=replace(TIMING, exchange_interval_ms=200, tombstone_age_ms=300),
 )
 
