@@ -107,7 +107,7 @@ class Answers:
         if tag == GETS:
             return self._gets.refuse(source, id, message.cause, now.monotonic_ms)
         if tag == OUTCOMES:
-            return self._outcomes.refuse(source, id, now.monotonic_ms)
+            return self._outcomes.refuse(source, id, message.cause, now.monotonic_ms)
         if (part := self._by_tag.get(tag)) is not None:
             return part.refused(source, id, message.cause, now.monotonic_ms)
         assert tag == REPAIRS, "an unknown machine"

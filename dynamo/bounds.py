@@ -157,6 +157,13 @@ OPERATIONS: tuple[Bound, ...] = (
         "promises/test_p1_damaged_value.py::test_so_many_damaged_values_are_asked_for_at_once",
     ),
     Bound(
+        "hints under way to a returned owner",
+        ("dynamo.repair.handoff:WINDOW_MAX", "dynamo.repair.handoff:WINDOW_BYTES_MAX"),
+        "the next goes when one of them is acknowledged; one is always under way",
+        "",
+        "unit/dynamo/repair/test_handoff.py::test_a_window_has_a_bound_in_number_and_in_bytes",
+    ),
+    Bound(
         "former lives of a peer's disk",
         ("dynamo.repair.lives:FORMER_MAX",),
         "the oldest is forgotten",
@@ -260,6 +267,14 @@ STORE: tuple[Bound, ...] = (
         "a checkpoint is due; its segments are used again",
         "dynamo_log_bytes",
         "unit/dynamo/storage/test_log_bound.py::test_overwriting_for_ever_does_not_grow_the_log",
+    ),
+    Bound(
+        "hints kept for owners that are away",
+        (f"{_NODE}.hints_bytes_max",),
+        "the next is refused and the coordinator asks the next fallback; a write that W nodes took "
+        "is never refused for it, a later read repairs what is missing",
+        "dynamo_hints_bytes",
+        "unit/dynamo/repair/test_hints.py::test_at_the_bound_hints_are_refused_and_counted",
     ),
     Bound(
         "the disk",
@@ -435,6 +450,7 @@ OTHER_LIMITS: dict[str, str] = {
     "dynamo.config:PARTITIONS_MAX": "Q, fixed at creation",
     "dynamo.coordination.composing:COUNTER_MAX": "what no dot's counter reaches",
     "dynamo.keys:TABLE_ID_MAX": "a number's range",
+    "dynamo.messages:OWNER_CHARS_MAX": "a member's name",
     "dynamo.ring.hashing:PARTITIONS_MAX": "Q, fixed at creation",
     "dynamo.ring.hashing:TABLE_ID_MAX": "a number's range",
     "dynamo.ring.ring:MEMBERS_MAX": "members of a ring",

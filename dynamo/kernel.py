@@ -15,14 +15,13 @@ protocol is disconnected and nothing else happens.
 from typing import Any, NamedTuple
 
 from dynamo.answers import Answers
-from dynamo.background import Background, Durable, Part
+from dynamo.background import Background, Durable
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import (
     REPAIRS,
     TAG_MASK,
     AllAgree,
     Decision,
-    Ids,
     NeedsRepair,
 )
 from dynamo.coordination.forwards import Forwards
@@ -36,9 +35,9 @@ from dynamo.errors import Code, CorruptData, Failure, ProtocolViolation
 from dynamo.keys import item_key_bytes_max, partition_of_key, table_of_key
 from dynamo.membership.council import Council
 from dynamo.membership.lookout import Lookout
-from dynamo.membership.watch import Signs
 from dynamo.messages import (
     STATUS_IS,
+    Ack,
     AskCluster,
     AskOutcome,
     AskRepair,
@@ -64,6 +63,7 @@ from dynamo.messages import (
     ReplicaGet,
     ReplicaPage,
     ReplicaPut,
+    ReplicaRefused,
     ReplicaScan,
     Send,
     Source,
@@ -75,14 +75,14 @@ from dynamo.messages import (
 from dynamo.messages_exchange import AskExchange
 from dynamo.messages_members import MEMBERS, AskChange, AskTopology, ClientEpoch
 from dynamo.meters import Meters
+from dynamo.parts import hints_of, parts_of
 from dynamo.ports import RecordStore
-from dynamo.repair.collection import Collection, Damaged
-from dynamo.repair.exchange import Exchange
+from dynamo.repair.collection import Damaged
 from dynamo.repair.governor import governor_of
 from dynamo.repair.knowledge import knowledge
 from dynamo.repair.rebuild import MISSING, Rebuild, Rebuilt, encode_partitions
 from dynamo.repair.transfers import Transfers
-from dynamo.replica.replica import Ack, Replica
+from dynamo.replica.replica import Replica
 from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Ring
 from dynamo.siblings.record import Record
@@ -145,16 +145,15 @@ class Kernel:
         self._owning_all = frozenset(
             table.id for table in config.tables if rings.owns_all(self._me, table.n)
         )
+        self._narrow = frozenset(table.id for table in config.tables if table.n < ring.n_max)
+        """Tables of which this node owns fewer partitions than it holds."""
         self._puts, self._gets, self._outcomes = Puts(scope), Gets(scope), Outcomes(scope)
         self._repairs, self._forwards = Repairs(scope), Forwards(scope)
         self._replica = Replica(
             *(known.trees, scope.tables, scope.window, self._ready, meters),
             *(identity.forgetting, known.settled),
         )
-        self._transfers = tenure.transfers if tenure else None
-        self._background = Background(self._parts(missing))
-        machines = (self._puts, self._gets, self._outcomes, self._repairs)
-        self._answers = Answers(*machines, self._background.by_tag)
+        self._plug_in(store, missing)
         self._effects: list[Effect] = []
         self._wall_ms = 0
         self._handlers = self._table_of_handlers()
@@ -164,28 +163,21 @@ class Kernel:
         }
         self._item_key_bytes_max = item_key_bytes_max(config.limits)
 
-    def _parts(self, missing: frozenset[PartitionId]) -> list[Part]:
-        """The background work of this node, in order."""
-        scope, trees, tenure = self._scope, self._known.trees, self._tenure
-        config, identity, peers = scope.config, scope.identity, scope.peers
-        next_id = Ids(0, identity.first_request()).next
-        self._rebuild = Rebuild(
-            *(self._me, scope.ring, config.tables, missing, next_id),
-            has_room=lambda: trees.refusal() is None,
+    def _plug_in(self, store: RecordStore, missing: frozenset[PartitionId]) -> None:
+        """Hints and background work, and who takes replicas' answers."""
+        scope, known, tenure = self._scope, self._known, self._tenure
+        self._hints = hints_of(scope, store)
+        parts = parts_of(
+            *(scope, known, self._hints, self._replica, self._ready, missing),
+            *(lambda: self._wall_ms, tenure and tenure.lookout),
         )
-        repair = (self._known, config.timing, self._ready)
-        self._exchange = Exchange(*repair, self._replica.absorb, next_id, scope.meters)
-        removes = config.node(self._me).durability == "fsync" and scope.rings.never_changed
-        collection = Collection(*repair, lambda: self._wall_ms, scope.meters, removes)
-        ring, start = ([*scope.rings.members], scope.ring.epoch), identity.epoch
-        signs, seed = Signs(peers.words, peers.silent, peers.held), identity.first_request()
-        new = (self._me, *ring, start, seed, signs, config.timing, scope.meters)
-        self.lookout = (tenure and tenure.lookout) or Lookout(*new)
-        self.lookout.ring_changed(*ring)
-        own: list[Part] = [self._rebuild, self._exchange, collection, self.lookout]
+        self._rebuild, self._exchange, self.lookout = parts.rebuild, parts.exchange, parts.lookout
+        self._transfers = tenure.transfers if tenure else None
         changes = (self._transfers, tenure.council) if tenure else ()
-        parts = [*own, *(part for part in changes if part is not None)]
-        return [*parts, governor_of(parts, scope.meters, self.in_flight)]
+        every = [*parts, *(part for part in changes if part is not None)]
+        self._background = Background([*every, governor_of(every, scope.meters, self.in_flight)])
+        machines = (self._puts, self._gets, self._outcomes, self._repairs)
+        self._answers = Answers(*machines, self._background.by_tag)
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in what happened; answer what is to be done about it, in order."""
@@ -436,7 +428,12 @@ class Kernel:
 
     def _replica_get(self, source: Source, message: ReplicaGet, now: Instant) -> list[Effect]:
         """The commonest question of all: its answer takes no detour through decisions."""
-        self._effects.append(self._replica.get(source, message))
+        answer = self._replica.get(source, message)
+        if type(answer.message) is ReplicaRefused or (
+            self._narrow and table_of_key(message.key) in self._narrow
+        ):
+            answer = self._hints.get(source, message) or answer
+        self._effects.append(answer)
         return []
 
     def _replica_scan(self, source: Source, message: ReplicaScan, now: Instant) -> list[Effect]:

@@ -103,6 +103,9 @@ class NodeLimits:
     forwards_max: int = 1024
     """Requests in flight that this node passes on to an owner; then `Overloaded`. Raising it: more
     memory held for others; lowering it: clients that do not know the ring are shed sooner."""
+    hints_bytes_max: int = 256 * MIB
+    """What is kept for owners that are away; then hints are refused and the next fallback is asked.
+    Raising it: longer absences are bridged, on more disk; lowering it: more is left to repair."""
 
     def __post_init__(self) -> None:
         self.validate()

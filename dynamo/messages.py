@@ -7,7 +7,7 @@ meets a shape that it does not expect. Adding a field or a kind is a new protoco
     client -> node   Put, Get, AskOutcome, AskRepair, AskCluster, AskStatus, ReplicaGet,
                      AskExchange
     node -> node     the same (a node that owns no replica forwards), ReplicaPut, ReplicaScan,
-                     and what two owners say while they compare (dynamo.messages_exchange)
+                     HintPut, and what two owners say while they compare (dynamo.messages_exchange)
     about members    those of dynamo.messages_members
     answers          PutDone, GetDone, OutcomeDone, Failed, ClusterIs, StatusIs,
                      ReplicaStored, ReplicaMerged, ReplicaRecord, ReplicaSame, ReplicaDigest,
@@ -34,8 +34,9 @@ REPLICA_PUT, REPLICA_GET, REPLICA_SCAN = range(20, 23)
 PUT_DONE, GET_DONE, FAILED, OUTCOME_DONE, CLUSTER_IS, STATUS_IS = range(30, 36)
 REPLICA_STORED, REPLICA_MERGED, REPLICA_SAME, REPLICA_RECORD = range(40, 44)
 REPLICA_REFUSED, REPLICA_PAGE, REPLICA_DIGEST = range(44, 47)
+HINT_PUT = 60
 
-BARRED = frozenset((REPLICA_PUT, REPLICA_GET))
+BARRED = frozenset((REPLICA_PUT, REPLICA_GET, HINT_PUT))
 """What may be asked of a node's copies only by who has heard of the newest joint epoch."""
 
 DIGEST_ONLY = b""
@@ -133,6 +134,18 @@ class ReplicaScan(NamedTuple):
     id: int
     partition: PartitionId
     after: ItemKey
+
+
+class HintPut(NamedTuple):
+    """Keep this record durably for `owner`, which is absent, and hand it over when it is back (the
+    paper's section 4.6). Otherwise as ReplicaPut."""
+
+    kind: int
+    id: int
+    key: ItemKey
+    record: bytes
+    base: bytes
+    owner: NodeId
 
 
 class PutDone(NamedTuple):
@@ -268,6 +281,7 @@ Message: TypeAlias = (
     | ReplicaPut
     | ReplicaGet
     | ReplicaScan
+    | HintPut
     | PutDone
     | GetDone
     | Failed
@@ -312,8 +326,15 @@ def parse(raw: tuple[Any, ...]) -> Message:
     return make._make(raw)
 
 
+OWNER_CHARS_MAX = 63
+
+
 def _holds_key(raw: tuple[Any, ...]) -> bool:
     return len(raw[2]) >= ITEM_KEY_BYTES_MIN
+
+
+def _holds_hint(raw: tuple[Any, ...]) -> bool:
+    return len(raw[2]) >= ITEM_KEY_BYTES_MIN and 0 < len(raw[5]) <= OWNER_CHARS_MAX
 
 
 def _holds_ids(raw: tuple[Any, ...]) -> bool:
@@ -371,6 +392,7 @@ _KINDS: dict[int, _Kind] = {
     REPLICA_PUT: _kind(ReplicaPut, int, bytes, bytes, bytes, check=_holds_key),
     REPLICA_GET: _kind(ReplicaGet, int, bytes, _OPTIONAL, check=_holds_key),
     REPLICA_SCAN: _kind(ReplicaScan, int, int, bytes, check=lambda raw: 0 <= raw[2] < 1 << 16),
+    HINT_PUT: _kind(HintPut, int, bytes, bytes, bytes, str, check=_holds_hint),
     PUT_DONE: _kind(PutDone, int, bytes, int),
     GET_DONE: _kind(GetDone, int, tuple, bytes, int, check=_holds_payloads),
     FAILED: _kind(Failed, int, int, str, int, int, int, tuple, bool, int, check=_holds_causes),
@@ -388,6 +410,16 @@ _KINDS: dict[int, _Kind] = {
     **{kind: _kind(make, *fields, check=check) for kind, make, fields, check in DETECTION},
     **{kind: _kind(make, *fields, check=check) for kind, make, fields, check in MEMBERS},
 }
+
+
+class Ack(NamedTuple):
+    """A store token: whom to tell when the record is durable."""
+
+    source: Source
+    id: int
+    merged: bytes | None
+    whole: bool
+    asked_ms: float = 0.0
 
 
 class Received(NamedTuple):

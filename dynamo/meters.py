@@ -84,6 +84,7 @@ class Meters:
         *("rebuilt_partitions", "rebuilt_records"),
         *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes", "tombstones_removed"),
         *("suspicions", "refutations", "probes", "flaps"),
+        *("hints_kept", "hints_delivered", "hints_refused"),
     )
 
     def __init__(self) -> None:
@@ -117,11 +118,9 @@ class Meters:
         """Operations refused at a bound."""
         self.corrupt_records = 0
         """Records found damaged on this node's disk."""
-        self.rebuilt_partitions = 0
-        self.rebuilt_records = 0
-        self.exchanges = 0
-        """Comparisons with co-owners that this node began and went through."""
-        self.keys_compared = 0
+        self.rebuilt_partitions = self.rebuilt_records = 0
+        self.exchanges = self.keys_compared = 0
+        """Comparisons with co-owners that this node began and went through, and keys in them."""
         self.keys_repaired = 0
         """Records that a comparison brought here or pushed to the other side."""
         self.exchange_bytes = 0
@@ -136,6 +135,8 @@ class Meters:
         """Returns of peers that had come and gone too often to be believed at once."""
         self.tombstones_removed = 0
         """By proof that all owners had them."""
+        self.hints_kept = self.hints_delivered = self.hints_refused = 0
+        """Records taken in for absent owners; hints handed over; hints refused for want of room."""
 
     def operations(self) -> Iterator[tuple[str, str, LatencyHistogram]]:
         """(operation, outcome, durations) in a fixed order."""

@@ -22,6 +22,8 @@ DAMAGED_KEYS_MAX = 1000
 
 CORRUPT = "corrupt data"
 """Why a replica whose record is damaged refuses; its node repairs it from the others."""
+NO_HINT = "not an owner, and no hint"
+"""Why a node refuses that neither owns the item nor keeps anything of it for an owner."""
 
 
 class RecordStore(Protocol):

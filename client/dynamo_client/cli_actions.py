@@ -135,6 +135,21 @@ def seen(name: str, nodes: dict[str, Any]) -> str:
     )
 
 
+async def hints(db: Database) -> Answer:
+    """Which node keeps how many hints for whom."""
+    nodes = (await db.status())["nodes"]
+    kept = {name: node["hints"] for name, node in nodes.items() if node.get("hints")}
+    rows = [("kept by", "for", "hints")]
+    rows += [(name, owner, str(n)) for name, of in kept.items() for owner, n in of.items()]
+    told = {
+        "hints": kept,
+        "bytes": {name: nodes[name]["hints_bytes"] for name in kept},
+        "silent": [name for name, node in nodes.items() if "hints" not in node],
+    }
+    notes = tuple(f"{name} does not answer" for name in told["silent"])
+    return Answer(DONE, told, columns(rows) if kept else ["no hints"], notes)
+
+
 async def ring(db: Database) -> Answer:
     """Who holds what."""
     held = db.ring()

@@ -162,6 +162,12 @@ def repair(
 
 
 @app.command()
+def hints(context: typer.Context) -> None:
+    """Which node keeps records for nodes that are away."""
+    run(context, actions.hints)
+
+
+@app.command()
 def ring(context: typer.Context) -> None:
     """Which node holds how much."""
     run(context, actions.ring)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from dynamo.messages import Effect
 from dynamo.types import ItemKey
 
-PUTS, GETS, OUTCOMES, REPAIRS = range(4)
-TAG_BITS = 2
+PUTS, GETS, OUTCOMES, REPAIRS, HANDOFF = range(5)
+TAG_BITS = 3
 TAG_MASK = (1 << TAG_BITS) - 1
 
 TIMER_GRAIN_MS = 5.0

@@ -5,7 +5,8 @@
       -> repair, after the reply, if answers differed
 
 A replica that is rebuilding the partition never counts towards R. Failure is declared as soon as
-no replica is left that could complete the quorum.
+no replica is left that could complete the quorum. On a sloppy table the other members are asked
+when owners are missing: one that keeps a hint for the item counts, one without never does.
 """
 
 from dynamo.coordination.decisions import (
@@ -18,6 +19,7 @@ from dynamo.coordination.decisions import (
 from dynamo.coordination.reading import Read
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, CorruptData, Failure
+from dynamo.keys import partition_of_key
 from dynamo.messages import (
     GET_DONE,
     REPLICA_GET,
@@ -48,6 +50,7 @@ class _Get:
         "read",
         "request_id",
         "source",
+        "stand_ins_asked",
         "started_ms",
         "table",
     )
@@ -61,7 +64,7 @@ class _Get:
         """When those were asked that were not asked at the start."""
         self.own: bytes | None = None
         self.candidates: list[NodeId] = []
-        self.hedged = self.damaged = False
+        self.hedged = self.damaged = self.stand_ins_asked = False
 
 
 class Gets:
@@ -190,8 +193,20 @@ class Gets:
         """Ask as many candidates as the quorum lacks; fail if there are too few."""
         missing = get.read.short_by
         if missing > len(get.candidates):
+            self._add_stand_ins(get, now_ms)
+        if missing > len(get.candidates):
             return self._fail(id, get, Code.QUORUM_NOT_REACHED, now_ms)
         return [self._ask(id, get, get.candidates.pop(0), now_ms) for _ in range(missing)]
+
+    def _add_stand_ins(self, get: _Get, now_ms: float) -> None:
+        """Owners are missing: on a sloppy table, others may keep hints for them."""
+        scope = self._scope
+        table = scope.tables[get.table]
+        if table.sloppy and not get.stand_ins_asked:
+            get.stand_ins_asked = True
+            order = scope.stand_ins(partition_of_key(get.key), table)
+            others = [node for node in order if node != scope.me]
+            get.candidates += scope.peers.by_preference(others, now_ms)
 
     def _ask(self, id: int, get: _Get, node: NodeId, now_ms: float) -> Send:
         get.read.ask(node)
@@ -205,10 +220,14 @@ class Gets:
         """One replica more, within the budget or in place of a suspect one. One that owes a word
         is asked only in place of a suspect: from it no answer is sooner."""
         peers = self._scope.peers
+        suspect = any(peers.is_suspect(node, now_ms) for node in get.read.pending)
+        if suspect and not get.candidates:
+            self._add_stand_ins(get, now_ms)
+        may_grow = not get.stand_ins_asked and self._scope.tables[get.table].sloppy
+        if get.candidates or may_grow:
+            self._hedges.add(now_ms + 4 * peers.hedge_delay_ms(), id)
         if not get.candidates:
             return []
-        self._hedges.add(now_ms + 4 * peers.hedge_delay_ms(), id)
-        suspect = any(peers.is_suspect(node, now_ms) for node in get.read.pending)
         get.candidates = peers.by_preference(get.candidates, now_ms)
         if not suspect and (
             get.hedged or peers.owes_a_word(get.candidates[0], now_ms) or not peers.may_hedge()

@@ -1,9 +1,9 @@
 """What became of an operation whose answer was lost (promise P8).
 
-    read all N owners
+    read all N owners; of a sloppy table also all others, who may keep hints
       one has it         -> ship the join, `applied` once W hold it durably
       one has a fence    -> ship it, `not applied` once all N hold it
-      all N, none has it -> fence: all N promise never to apply it, then `not applied`
+      all, none has it   -> fence: all N promise never to apply it, then `not applied`
       otherwise          -> `unknown`; ask again when the owners are back
 
 The fence is an entry in each owner's list of operations. A write that is still on its way finds it
@@ -29,6 +29,7 @@ from dynamo.messages import (
     Source,
     failed,
 )
+from dynamo.ports import NO_HINT
 from dynamo.siblings.codec import decode_record, encode_record
 from dynamo.siblings.record import OVERWRITTEN, VOID, Record, fate, forgotten, voided
 from dynamo.timers import TimerWheel
@@ -49,6 +50,7 @@ class _Inquiry:
         "read",
         "request",
         "source",
+        "stand_ins",
         "started_ms",
         "verdict",
     )
@@ -60,10 +62,11 @@ class _Inquiry:
         partition: PartitionId,
         key: ItemKey,
         owners: tuple[NodeId, ...],
+        stand_ins: tuple[NodeId, ...],
     ) -> None:
         self.source, self.request, self.key, self.owners = source, request, key, owners
-        self.partition = partition
-        self.read = Read(len(owners))
+        self.partition, self.stand_ins = partition, stand_ins
+        self.read = Read(len(owners) + len(stand_ins))
         self.started_ms = 0.0
         self.verdict = ""
         self.needed = 0
@@ -95,14 +98,16 @@ class Outcomes:
             scope.count_refusal(failure)
             return [Send(source, failed(request.id, failure))]
         partition, key = scope.place(request.table, request.key, request.sort_key)
-        owners = scope.owners(partition, scope.tables[request.table])
-        inquiry = _Inquiry(source, request, partition, key, owners)
+        table = scope.tables[request.table]
+        owners = scope.owners(partition, table)
+        stand_ins = scope.stand_ins(partition, table) if table.sloppy else ()
+        inquiry = _Inquiry(source, request, partition, key, owners, stand_ins)
         inquiry.started_ms = now.monotonic_ms
         id = self._ids.next()
         self._open[id] = inquiry
         timeout_ms = scope.timeout_ms(request.deadline_ms)
         self._timers.add(now.monotonic_ms + timeout_ms, id)
-        peers = tuple(node for node in owners if node in scope.peers.up)
+        peers = tuple(node for node in (*owners, *stand_ins) if node in scope.peers.up)
         for node in peers:
             inquiry.read.ask(node)
         if scope.me in owners and ready:
@@ -135,14 +140,17 @@ class Outcomes:
             return self._close(id, inquiry.verdict)
         return []
 
-    def refuse(self, node: NodeId, id: int, now_ms: float) -> list[Decision]:
-        """An owner does not answer."""
+    def refuse(self, node: NodeId, id: int, cause: str, now_ms: float) -> list[Decision]:
+        """An owner does not answer; or a stand-in keeps nothing, which is an answer."""
         self._now_ms = now_ms
         inquiry = self._open.get(id)
         if inquiry is None:
             return []
         if not inquiry.verdict:
-            inquiry.read.refuse(node, "refused")
+            if cause == NO_HINT and node in inquiry.stand_ins:
+                inquiry.read.answer(node, None)
+            else:
+                inquiry.read.refuse(node, cause)
             return self._decided(id, inquiry)
         if node in inquiry.pending:
             inquiry.pending.remove(node)
@@ -152,7 +160,8 @@ class Outcomes:
 
     def lost(self, node: NodeId, now_ms: float) -> list[Decision]:
         """The link to an owner is gone."""
-        return [made for id in list(self._open) for made in self.refuse(node, id, now_ms)]
+        waiting = list(self._open)
+        return [made for id in waiting for made in self.refuse(node, id, "link lost", now_ms)]
 
     def give_up(self, now_ms: float) -> list[Decision]:
         """Another ring is in force: who asks is to ask again, by that one."""
@@ -202,8 +211,10 @@ class Outcomes:
         except CorruptData:
             return self._close(id, UNKNOWN)
         state = fate(record, operation)
-        if state == VOID:
+        if state == VOID and (read.reached or not inquiry.stand_ins):
             return self._ship(id, inquiry, record, NOT_APPLIED, len(inquiry.owners))
+        if state == VOID:
+            return self._close(id, UNKNOWN)  # who was not asked may keep the write as a hint
         if state is not None:
             needed = scope.needed(inquiry.partition, table, table.w)
             return self._ship(id, inquiry, record, APPLIED, needed)

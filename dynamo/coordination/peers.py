@@ -1,15 +1,21 @@
 """What a coordinator knows of its peers from its own traffic: who is linked, silent, fast.
 
 A local opinion that decides where requests go and never moves data (the paper's section 4.8.3).
-A peer that has been asked and has not said a word for `SUSPECT_AFTER_MS` is *suspect*: reads
-prefer others and no longer wait for it, writes still go to it. So is one that the node's detector
-(dynamo.membership) found silent while nobody asked it for anything, until its first word.
+A peer that owes an answer and has not said a word for `SUSPECT_AFTER_MS` is *suspect*: reads
+prefer others and no longer wait for it. After `SILENT_AFTER_MS` it is *silent*, until its first
+word: writes still go to it, and on sloppy tables to a fallback as well. So is one that the node's
+detector (dynamo.membership) found silent while nobody asked it for anything.
 """
 
 from dynamo.types import NodeId
 
 SUSPECT_AFTER_MS = 150.0
 """Raising it: a stopped peer holds reads up longer; lowering it: a pause looks like a stop."""
+SILENT_AFTER_MS = 300.0
+"""Raising it: writes that need the peer wait longer for its stand-in; lowering it: more hints."""
+NOTICED_AFTER_MS = 100.0
+"""So often it is looked which writes wait for a slow owner. Raising it: silence is found later;
+lowering it: more looks while writes are under way."""
 LATENCY_WEIGHT = 0.1
 """Share of the newest answer in a peer's mean latency."""
 QUANTILE = 0.95
@@ -40,7 +46,8 @@ class Peers:
         self.words: set[NodeId] = set()
         """Who has said anything since the detector last looked."""
         self.silent: set[NodeId] = set()
-        """Who did not answer when the detector last looked, and has not said a word since."""
+        """Who owes an answer for `SILENT_AFTER_MS`, or did not answer the detector, and has not
+        said a word since; mostly nobody."""
         self.held: set[NodeId] = set()
         """Whom the detector does not trust whatever they say."""
         self._latency: dict[NodeId, float] = {}
@@ -89,6 +96,12 @@ class Peers:
             return True
         since = self._waiting_since.get(node)
         return since is not None and now_ms - since > SUSPECT_AFTER_MS
+
+    def keeps_waiting(self, node: NodeId, now_ms: float) -> None:
+        """A write has waited for the peer for `NOTICED_AFTER_MS` or longer."""
+        since = self._waiting_since.setdefault(node, now_ms - NOTICED_AFTER_MS)
+        if now_ms - since >= SILENT_AFTER_MS:
+            self.silent.add(node)
 
     def by_preference(self, nodes: list[NodeId], now_ms: float) -> list[NodeId]:
         """The linked ones of `nodes`, suspects last, then the faster first."""

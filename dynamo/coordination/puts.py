@@ -2,11 +2,15 @@
 
     merge context and value into my record under a new dot
       -> durable here and at the other owners, in parallel
+      -> sloppy table: durable here, then at a fallback for every owner that fails or is slow
       -> answered at W acknowledgements, from distinct nodes
       -> the rest go on; who turns out to know more is repaired, old gaps are closed
 
 What travels is the whole merged record, never a bare dot. Before anything is written a failure is
 `not applied`; after that it is `unknown`, and it is said as soon as success has become impossible.
+
+A hint leaves only when this node's own copy is durable. So no hint ever holds a dot that its
+coordinator may have forgotten, and gaps may be closed without asking all fallbacks (decision 011).
 """
 
 from dynamo.coordination.composing import Composed, composed, refusal
@@ -18,12 +22,17 @@ from dynamo.coordination.decisions import (
     Ids,
     NeedsRepair,
 )
+from dynamo.coordination.peers import NOTICED_AFTER_MS, SILENT_AFTER_MS
 from dynamo.coordination.scope import Scope
+from dynamo.coordination.stand_ins import StandIns
 from dynamo.errors import Code, Failure
+from dynamo.keys import partition_of_key, table_of_key
 from dynamo.messages import (
+    HINT_PUT,
     PUT_DONE,
     REPLICA_PUT,
     Broadcast,
+    HintPut,
     Put,
     PutDone,
     ReplicaPut,
@@ -56,6 +65,7 @@ class _Put:
         "pending",
         "request_id",
         "source",
+        "stand_ins",
         "started_ms",
         "whole",
     )
@@ -76,6 +86,7 @@ class _Put:
         self.asked = self.acknowledged = 0
         self.answered = self.differs = False
         self.whole = True
+        self.stand_ins: StandIns | None = None
 
 
 class Puts:
@@ -87,6 +98,7 @@ class Puts:
         self._open: dict[int, _Put] = {}
         self._settling: dict[int, _Put] = {}
         self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
+        self._watch_ms: float | None = None
 
     def begin(self, source: Source, request: Put, now: Instant) -> list[Decision]:
         """A client's write arrives at this owner."""
@@ -113,9 +125,12 @@ class Puts:
         put.acknowledged += 1
         put.differs |= not alike
         put.whole &= whole
+        hinted = [] if put.stand_ins is None else self._counted(id, put, node)
         if put.acknowledged == put.needed and not put.answered:
-            return self._answer(id, put, now_ms)
-        return [] if put.pending or not put.answered else self._settle(id, put)
+            return hinted + self._answer(id, put, now_ms)
+        if put.answered:
+            return hinted if put.pending else hinted + self._settle(id, put)
+        return hinted if put.stand_ins is None else hinted + self._given_up(id, put, now_ms)
 
     def refuse(self, node: NodeId, id: int, cause: str, now_ms: float) -> list[Decision]:
         """A replica will not acknowledge."""
@@ -124,16 +139,20 @@ class Puts:
             return []
         put.pending.remove(node)
         put.causes.append((node, cause))
-        if put.answered:
-            return [] if put.pending else self._settle(id, put)
-        if put.acknowledged + len(put.pending) >= put.needed:
-            return []
-        return self._fail(id, put, Code.QUORUM_NOT_REACHED, now_ms)
+        hinted = self._replaced(id, put, node)
+        if not put.answered:
+            return hinted + self._given_up(id, put, now_ms)
+        return hinted if put.pending else hinted + self._settle(id, put)
 
     def lost(self, node: NodeId, cause: str, now_ms: float) -> list[Decision]:
         """The link to a replica is gone; nothing pending there will be acknowledged."""
-        waiting = [id for id, put in (self._open | self._settling).items() if node in put.pending]
-        return [made for id in waiting for made in self.refuse(node, id, cause, now_ms)]
+        decisions: list[Decision] = []
+        for id, put in (self._open | self._settling).items():
+            if node in put.pending:
+                decisions += self.refuse(node, id, cause, now_ms)
+            elif put.stand_ins is not None and put.stand_ins.absent and not put.answered:
+                decisions += self._given_up(id, put, now_ms)  # it can stand in for nobody now
+        return decisions
 
     def give_up(self, now_ms: float) -> list[Decision]:
         """Another ring is in force: who wrote asks again, by that one."""
@@ -141,8 +160,10 @@ class Puts:
         return [made for id, put in open_ for made in self._fail(id, put, Code.WRONG_RING, now_ms)]
 
     def expire(self, now_ms: float) -> list[Decision]:
-        """Give up on writes whose time is over."""
+        """Give up on writes whose time is over; replace owners that are slow."""
         decisions: list[Decision] = []
+        if self._watch_ms is not None and self._watch_ms <= now_ms:
+            decisions += self._watched(now_ms)
         for id in self._timers.due(now_ms):
             if (put := self._open.get(id)) is not None:
                 decisions += self._fail(id, put, Code.DEADLINE_EXCEEDED, now_ms)
@@ -151,7 +172,8 @@ class Puts:
 
     def deadline(self) -> float | None:
         """When `expire` has something to do."""
-        return self._timers.deadline()
+        due, watch = self._timers.deadline(), self._watch_ms
+        return due if watch is None else watch if due is None else min(due, watch)
 
     def in_flight(self) -> int:
         """Writes not yet answered."""
@@ -162,7 +184,7 @@ class Puts:
         for put in self._open.values():
             assert not put.answered, "an answered put is still open"
             assert put.acknowledged < put.needed, "a put at W acknowledgements was not answered"
-            assert put.acknowledged + len(put.pending) >= put.needed, "a lost put was not failed"
+            assert put.acknowledged + self._possible(put) >= put.needed, "a lost put still waits"
         assert len(self._settling) <= SETTLING_MAX, "too many answered puts are watched"
 
     def _begun(self, source: Source, request: Put, now: Instant) -> _Put | Failure:
@@ -173,10 +195,14 @@ class Puts:
         owners, up, me = scope.owners(partition, table), scope.peers.up, scope.me
         absent = [node for node in owners if node not in up and node != me]
         needed = scope.needed(partition, table, request.w or table.w)
-        present = len(owners) - len(absent)
-        if present < needed:
+        present, stand_ins = len(owners) - len(absent), None
+        if (absent or scope.peers.silent) and table.sloppy:
+            stand_ins = StandIns(scope.stand_ins(partition, table))
+            stand_ins.absent = [n for n in owners if n in absent or n in scope.peers.silent]
+        candidates = present + (stand_ins.left(up) if stand_ins is not None and absent else 0)
+        if candidates < needed:
             causes = tuple((node, "unreachable") for node in absent)
-            return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, present, causes)
+            return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, candidates, causes)
         made = composed(scope, request, partition, key)
         if isinstance(made, Failure):
             return made
@@ -184,7 +210,7 @@ class Puts:
             return full
         put = _Put(source, request.id, needed, key, made, now.monotonic_ms)
         put.pending = [node for node in owners if node not in absent] if absent else list(owners)
-        put.asked = present
+        put.asked, put.stand_ins = present, stand_ins
         put.causes = [(node, "unreachable") for node in absent]
         return put
 
@@ -195,6 +221,8 @@ class Puts:
         self._open[id] = put
         timeout_ms = scope.timeout_ms(request.deadline_ms)
         self._timers.add(now_ms + timeout_ms, id)
+        if self._watch_ms is None:
+            self._watch_ms = now_ms + NOTICED_AFTER_MS
         data = put.composed.data
         scope.store.put(put.key, data, id)
         others = tuple(node for node in put.pending if node != scope.me)
@@ -202,6 +230,94 @@ class Puts:
             return []
         base = put.composed.base
         return [Broadcast(others, ReplicaPut(REPLICA_PUT, id, put.key, data, base))]
+
+    def _counted(self, id: int, put: _Put, node: NodeId) -> list[Decision]:
+        """A slot is full: nobody else is waited for in it. After my own copy come the hints."""
+        stand_ins = put.stand_ins
+        assert stand_ins is not None, "only a write with stand-ins has slots"
+        owner = stand_ins.slot(node)
+        for other in stand_ins.in_slot(owner, put.pending):
+            put.pending.remove(other)
+            put.causes.append((other, "slow"))
+        if owner in stand_ins.absent:
+            stand_ins.absent.remove(owner)
+        return self._hinted(id, put) if node == self._scope.me else []
+
+    def _replaced(self, id: int, put: _Put, node: NodeId) -> list[Decision]:
+        """An owner (or who stood in for it) will not have the write: the next fallback keeps it, if
+        the table is sloppy and nobody else is asked to."""
+        if node == self._scope.me or not self._made_sloppy(put):
+            return []
+        stand_ins = put.stand_ins
+        assert stand_ins is not None, "a sloppy write has them now"
+        owner = stand_ins.slot(node)
+        if owner not in stand_ins.absent and not stand_ins.in_slot(owner, put.pending):
+            stand_ins.absent.append(owner)
+        return self._hinted(id, put)
+
+    def _made_sloppy(self, put: _Put) -> bool:
+        """Whether others may stand in for owners; from now on the write knows them."""
+        scope = self._scope
+        if put.stand_ins is None:
+            table = scope.tables[table_of_key(put.key)]
+            if table.sloppy:
+                put.stand_ins = StandIns(scope.stand_ins(partition_of_key(put.key), table))
+        return put.stand_ins is not None
+
+    def _hinted(self, id: int, put: _Put) -> list[Decision]:
+        """Hand a hint for each absent owner to a fallback, once my own copy is durable."""
+        stand_ins, scope = put.stand_ins, self._scope
+        decisions: list[Decision] = []
+        if stand_ins is None or not stand_ins.absent or scope.me in put.pending:
+            return decisions
+        absent, stand_ins.absent = stand_ins.absent, []
+        for owner in absent:
+            if (fallback := stand_ins.next(scope.peers.up, scope.peers.silent)) is None:
+                break
+            stand_ins.owner_of[fallback] = owner
+            put.pending.append(fallback)
+            put.asked += 1
+            record, base = put.composed.data, put.composed.base
+            decisions.append(Send(fallback, HintPut(HINT_PUT, id, put.key, record, base, owner)))
+        return decisions
+
+    def _possible(self, put: _Put) -> int:
+        """How many acknowledgements may still come."""
+        if put.stand_ins is None:
+            return len(put.pending)
+        return put.stand_ins.possible(put.pending, self._scope.peers.up)
+
+    def _given_up(self, id: int, put: _Put, now_ms: float) -> list[Decision]:
+        """A failure, as soon as W cannot be reached any more."""
+        if put.acknowledged + self._possible(put) >= put.needed:
+            return []
+        return self._fail(id, put, Code.QUORUM_NOT_REACHED, now_ms)
+
+    def _watched(self, now_ms: float) -> list[Decision]:
+        """Look for owners that keep writes waiting. The oldest writes come first."""
+        decisions: list[Decision] = []
+        for puts in (self._open, self._settling):
+            for id, put in list(puts.items()):
+                if now_ms - put.started_ms < NOTICED_AFTER_MS:
+                    break
+                for node in put.pending:
+                    if node != self._scope.me:
+                        self._scope.peers.keeps_waiting(node, now_ms)
+                if now_ms - put.started_ms >= SILENT_AFTER_MS:
+                    decisions += self._stood_in_for(id, put)
+        self._watch_ms = now_ms + NOTICED_AFTER_MS if self._open or self._settling else None
+        return decisions
+
+    def _stood_in_for(self, id: int, put: _Put) -> list[Decision]:
+        """Fallbacks for owners that are slow with this write; these are waited for as well."""
+        scope = self._scope
+        if not self._made_sloppy(put) or scope.me in put.pending:
+            return []
+        stand_ins = put.stand_ins
+        assert stand_ins is not None, "a sloppy write has them now"
+        lagging = stand_ins.lagging(put.pending, scope.peers.silent)
+        stand_ins.absent += [owner for owner in lagging if owner not in stand_ins.absent]
+        return self._hinted(id, put)
 
     def _answer(self, id: int, put: _Put, now_ms: float) -> list[Decision]:
         """W replicas have it: tell the client, and go on watching the rest."""

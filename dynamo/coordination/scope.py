@@ -115,6 +115,10 @@ class Scope:
             () if target is None else target.as_value(),
         )
 
+    def stand_ins(self, partition: PartitionId, table: TableConfig) -> tuple[NodeId, ...]:
+        """All other members, in the order in which they stand in for an owner."""
+        return self.rings.fallbacks(partition, table.n)
+
     def timeout_ms(self, deadline_ms: int) -> int:
         """How long a request may take that came with `deadline_ms` (0: the configured time)."""
         return min(deadline_ms, DEADLINE_MS_MAX) or self.timing.request_timeout_ms

@@ -10,7 +10,7 @@ replicas.
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from dynamo.config import TableConfig
 from dynamo.errors import CorruptData
@@ -25,6 +25,7 @@ from dynamo.messages import (
     REPLICA_REFUSED,
     REPLICA_SAME,
     REPLICA_STORED,
+    Ack,
     Disconnect,
     Effect,
     ReplicaDigest,
@@ -59,16 +60,6 @@ class Stale(Protocol):
 
     def without_stale(self, key: ItemKey, record: Record, mine: Record | None) -> Record | None:
         """What of an incoming record is not stale, beside the one held here; None for nothing."""
-
-
-class Ack(NamedTuple):
-    """A store token: whom to tell when the record is durable."""
-
-    source: Source
-    id: int
-    merged: bytes | None
-    whole: bool
-    asked_ms: float = 0.0
 
 
 class Replica:

@@ -84,6 +84,14 @@ class Rings:
         moving = self._moving.get((partition, n)) if self._moving else None
         return 0 if moving is None else moving.extra
 
+    def fallbacks(self, partition: PartitionId, n: int) -> tuple[NodeId, ...]:
+        """Who stands in for an owner, in order: all other members, the coming ones last."""
+        moving = self._moving.get((partition, n)) if self._moving else None
+        if moving is None:
+            return self.ring.fallbacks(partition, n)
+        order = dict.fromkeys((*self.ring.owners[partition], *self.members))
+        return tuple(node for node in order if node not in moving.nodes)
+
     def owns_all(self, node: NodeId, n: int) -> bool:
         """Whether `node` is one of the first n of every partition."""
         return len(self.of(node, n)) == self.ring.partitions

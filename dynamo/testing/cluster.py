@@ -77,6 +77,12 @@ class Machine:
                 process.store.stop_mid_job(self._rng)
         self.disk.files.power_loss(self._rng)
 
+    def members(self) -> tuple[NodeId, ...]:
+        """Those of the ring that its process goes by."""
+        kernel = None if self.process is None else self.process.kernel
+        assert kernel is not None, "only a process that runs removes hints"
+        return kernel.scope.rings.members
+
     def lose_disk(self, image: Image | None = None) -> None:
         """The machine fails with its disk; an empty one, or an old image of it, stands there."""
         self.lose_power()
@@ -198,6 +204,10 @@ class Cluster:
         """The newest that any node has adopted."""
         self._decided = {1: self.topology.encoded()}
         self.machines = {node.name: Machine(self, node.name) for node in config.nodes}
+        disks: dict[str, Disk] = {name: machine.disk for name, machine in self.machines.items()}
+        for machine in self.machines.values():
+            machine.disk.others = disks
+            machine.disk.members = machine.members
 
     def adopted(self, topology: Topology) -> None:
         """A node has adopted an epoch: P10 says that all others have the same of it."""
@@ -227,6 +237,14 @@ class Cluster:
         partition = partition_of(token_of(table, key), self.ring.partitions)
         return item_key(partition, table, key, b"")
 
+    def keeps_hints(self) -> bool:
+        """Whether any disk keeps a hint."""
+        return any(machine.disk.hints() for machine in self.machines.values())
+
+    def was_hinted(self, item: ItemKey) -> bool:
+        """Whether a hint of the item was ever kept anywhere."""
+        return any(item in machine.disk.hinted for machine in self.machines.values())
+
     def break_links(self, name: NodeId, reason: str, notice_ms: tuple[float, float]) -> None:
         """Every link of a node to its peers breaks (its clients hold on)."""
         for connection in self.network.of(name):
@@ -247,7 +265,8 @@ def _rests(machine: Machine) -> bool:
     if process.brain is None or process.brain.council.deadline() is not None:
         return False  # it still proposes an epoch, or watches a change
     status = process.kernel.status()
-    return not status["operations_in_flight"] and not status["repairs_queued"]
+    idle = not status["operations_in_flight"] and not status["repairs_queued"]
+    return idle and not status["hints"]
 
 
 @lru_cache

@@ -3,7 +3,8 @@
 One loss at a time, because P1 speaks of W-1 disks: a disk is lost, set back to an old image, or has
 a value damaged only while all that any disk should hold is whole. An old image is one from before
 the node's last start, of which every peer knows: what was written since an image was taken, with no
-start in between, looks like a crash that lost nothing.
+start in between, looks like a crash that lost nothing. A disk that was rebuilt is whole, but lacks
+what only a stand-in keeps: a loss beside hints is the last of its run.
 """
 
 from random import Random
@@ -46,6 +47,7 @@ class DiskFaults:
         """Of the episode that begins."""
         self._machines = list(cluster.machines.values())
         self._images: dict[str, Image] = {}
+        self._lost_beside_hints = False
 
     def heal(self) -> None:
         """Let no disk ail any more."""
@@ -94,6 +96,7 @@ class DiskFaults:
             try:
                 process.store.engine.get(ItemKey(key))
             except CorruptData:
+                self._lost_beside_hints = self._cluster.keeps_hints()
                 disk.lose_record(ItemKey(key))
                 return self._lasting(), lambda: None
             disk.table.values[key] = sound
@@ -104,6 +107,7 @@ class DiskFaults:
         machine = self._machine()
         if not self._all_whole():
             return None
+        self._lost_beside_hints = self._cluster.keeps_hints()
         machine.lose_disk()
         return self._down(), machine.start
 
@@ -116,6 +120,7 @@ class DiskFaults:
         if image is None or not self._is_known_as_old(machine, image):
             self._images.setdefault(machine.name, machine.disk.image())
             return None
+        self._lost_beside_hints = self._cluster.keeps_hints()
         machine.lose_disk(self._images.pop(machine.name))
         return self._down(), machine.start
 
@@ -126,7 +131,9 @@ class DiskFaults:
 
     def _all_whole(self) -> bool:
         members = self._cluster.members()
-        return not self._cluster.topology.is_joint and all(each.is_whole() for each in members)
+        if self._cluster.topology.is_joint or self._lost_beside_hints:
+            return False
+        return all(each.is_whole() for each in members)
 
     def _is_known_as_old(self, machine: Machine, image: Image) -> bool:
         """Whether every peer durably remembers that the node has started again since."""

@@ -96,8 +96,9 @@ class Read(NamedTuple):
 class KeyHistory:
     """All writes of one item."""
 
-    def __init__(self, table: int, rule: ConflictRule, key: bytes) -> None:
-        self.table, self.rule, self.key = table, rule, key
+    def __init__(self, table: int, rule: ConflictRule, key: bytes, *, sloppy: bool = False) -> None:
+        """`sloppy`: a read promises nothing before the end, once a hint of the item was kept."""
+        self.table, self.rule, self.key, self.sloppy = table, rule, key, sloppy
         self.name = f"{table}/{key.decode()}"
         self.writes: list[Write] = []
         self.by_payload: dict[bytes, Write] = {}
@@ -145,6 +146,14 @@ class KeyHistory:
         replaced = 0
         for number in numbers(writes):
             replaced |= self.writes[number].replaces
+        return replaced
+
+    def durably_replaced(self) -> int:
+        """What writes replaced whose authors got a context: W disks held these themselves."""
+        replaced = 0
+        for write in self.writes:
+            if write.heard:
+                replaced |= write.replaces
         return replaced
 
     def context_of_read(self, token: bytes, found: int, read: Read, stamp: int) -> Context:

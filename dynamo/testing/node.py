@@ -204,10 +204,15 @@ class Process:
             if isinstance(key, str) or record is None:
                 continue
             found = engine.get(ItemKey(key))
-            if found == record or (found is None and self.disk.removing.get(key) == record):
+            if found == record or key in self.disk.dropping:
+                continue
+            if found is None and self.disk.removing.get(key) == record:
                 continue
             if found is None or not supersedes(decode_record(found), decode_record(record)):
                 raise Violation(f"{self.name}: a durable record of {key!r} was lost in a crash")
+        for key in self.disk.dropping:
+            promised[key] = engine.get(key)
+        self.disk.dropping.clear()
         for key, record in engine.scan(ItemKey(b"\x00"), ItemKey(b"\xff" * 9), 1 << 20):
             promised[key] = record
         for key, record in self.disk.removing.items():

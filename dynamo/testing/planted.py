@@ -16,14 +16,24 @@ from dynamo.coordination.decisions import REPAIRS, TAG_MASK, AllAgree
 from dynamo.coordination.outcomes import NOT_APPLIED, Outcomes
 from dynamo.coordination.puts import Puts
 from dynamo.kernel import Kernel
-from dynamo.messages import ReplicaPut, Source
+from dynamo.messages import (
+    REPLICA_RECORD,
+    Ack,
+    ReplicaPut,
+    ReplicaRecord,
+    ReplicaRefused,
+    Send,
+    Source,
+)
 from dynamo.repair import boot as boots
 from dynamo.repair import collection as collections
 from dynamo.repair.boot import Boot
 from dynamo.repair.collection import Collection
+from dynamo.repair.handoff import Handoff
+from dynamo.repair.hints import Hint, Hints, hint_key
 from dynamo.repair.rebuild import Rebuild
 from dynamo.repair.transfers import Transfers
-from dynamo.replica.replica import Ack, Replica
+from dynamo.replica.replica import Replica
 from dynamo.ring.joint import Rings
 from dynamo.siblings import record as records
 from dynamo.siblings.record import Record, Seen, Value
@@ -35,6 +45,7 @@ from dynamo.testing.disk import SimulatedFiles
 from dynamo.testing.history import Write
 from dynamo.testing.scenario import TIMING, Shape
 from dynamo.testing.store import Store
+from dynamo.testing.workload import Mix
 
 __all__ = ["BUGS", "planted"]
 
@@ -190,6 +201,33 @@ def _always_equal(self: Collection, name: Any) -> int:
     return 1
 
 
+# hints
+
+_fill = Handoff._filled
+_hinted_answer = Hints.get
+
+
+def _drop_at_once(self: Handoff, owner: Any, round_: Any, now_ms: float) -> list[Any]:
+    effects: list[Any] = _fill(self, owner, round_, now_ms)
+    for sent in round_.in_flight.values():
+        self._hints.delivered(sent.hint)
+    return effects
+
+
+def _nothing_counts(self: Hints, source: Source, message: Any) -> Send | None:
+    answer = _hinted_answer(self, source, message)
+    if answer is not None and isinstance(answer.message, ReplicaRefused):
+        return Send(source, ReplicaRecord(REPLICA_RECORD, message.id, None))
+    return answer
+
+
+def _drop_what_is_there(self: Hints, hint: Hint) -> bool:
+    newest = self._store.get(hint_key(hint.owner, hint.key))
+    return newest is not None and _delivered(self, hint._replace(record=newest))
+
+
+_delivered = Hints.delivered
+
 # the client
 
 _attempt = Client._attempt
@@ -203,6 +241,7 @@ def _new_operation(self: Client, write: Write, *rest: Any) -> None:
     _attempt(self, write, *rest)
 
 
+_LONELY = Shape(nodes=5, keys=80, tracks=4, kinds=("loss",), mix=Mix(get=60, delete_blind=0))
 _CRASHES = Shape(nodes=3, tracks=4, kinds=("crash", "crash", "loss", "delay", "slow disk", "pause"))
 _DISKS = Shape(
     nodes=3, tracks=4, kinds=("lost disk", "lost disk", "crash", "delay", "loss", "slow disk")
@@ -311,6 +350,19 @@ BUGS = {
         "A change ends while a new owner still lacks what only former owners hold.",
         ((Transfers, "lacking", lambda _: {}),),
         _CHANGES,
+    ),
+    "hint dropped before its owner has it": Bug(
+        "A crash of the owner in that moment, and the copy is gone that the writer was told of.",
+        ((Handoff, "_filled", _drop_at_once),),
+    ),
+    "newer hint dropped with the delivered one": Bug(
+        "A write that was merged into a hint while it was on its way goes with it.",
+        ((Hints, "delivered", _drop_what_is_there),),
+    ),
+    "fallback without a hint counts for reads": Bug(
+        "Somebody who knows nothing says `not found` in place of an owner that has it.",
+        ((Hints, "get", _nothing_counts),),
+        _LONELY,
     ),
     "not applied without a fence": Bug(
         "A write that was still on its way appears after its author was told it never will.",

@@ -50,6 +50,8 @@ TIMING = Timing(
 TABLES = (
     TableConfig("cart", TableId(1), 3, 2, 2, "siblings", sloppy=False),
     TableConfig("session", TableId(2), 3, 2, 2, "lww", sloppy=False),
+    TableConfig("basket", TableId(3), 3, 2, 2, "siblings", sloppy=True),
+    TableConfig("visit", TableId(4), 3, 2, 2, "lww", sloppy=True),
 )
 LIMIT_MS = 120_000.0
 """No run takes longer in virtual time; else something never ends."""
@@ -114,7 +116,12 @@ class Scenario:
         self.cluster = Cluster(self.world, config, self, shape.options, shape.spares)
         self.counts: Counter[str] = Counter()
         self.histories = [
-            KeyHistory(table.id, table.conflict_rule, b"k%d" % (i // len(shape.tables)))
+            KeyHistory(
+                table.id,
+                table.conflict_rule,
+                b"k%d" % (i // len(shape.tables)),
+                sloppy=table.sloppy,
+            )
             for i in range(shape.keys)
             for table in (shape.tables[i % len(shape.tables)],)
         ]
@@ -158,18 +165,20 @@ class Scenario:
         """A node says what became of a write: are there as many disks that would remember?"""
         history = self._by_key[asked.table, asked.key]
         write = next(w for w in reversed(history.writes) if w.operation == asked.operation)
-        key = self.item(history)
+        key, disks = (
+            self.item(history),
+            [machine.disk for machine in self.cluster.machines.values()],
+        )
         table, partition = self.cluster.table(asked.table), partition_of_key(key)
-        sides = [ring.preference_list(partition, table.n) for ring in rings.both]
-        for owners in sides:
-            disks = [
-                self.cluster.machines[owner].disk.records_since(key, write.invoked_ms)
-                for owner in owners
-            ]
+        for ring in rings.both:
+            owners = ring.preference_list(partition, table.n)
             if applied:
-                check_durable(history, write.operation, disks, table.w, f"{node}")
+                kept = [disk.copies_since(key, owners, write.invoked_ms) for disk in disks]
+                check_durable(history, write.operation, kept, table.w, f"{node}")
             else:
-                check_fenced(history, write.operation, disks, f"{node}")
+                held = [self.cluster.machines[owner].disk for owner in owners]
+                fences = [disk.records_since(key, write.invoked_ms) for disk in held]
+                check_fenced(history, write.operation, fences, f"{node}")
 
     def _run(self) -> None:
         for machine in self.cluster.machines.values():

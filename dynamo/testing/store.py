@@ -6,11 +6,12 @@
 `promised` is what this disk has sworn to remember: the writes of every group whose `run` returned
 (under the durability `interval` as long as the power does not fail).
 After any start the engine must hold at least that, and every acknowledgement counts only promises.
+A hint may be removed only when its owner's disk has promised all that it holds.
 A power loss in the middle of a job runs the job into a call that never returns.
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from contextlib import suppress
 from random import Random
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from msgpack import unpackb
 
 from dynamo.errors import StorageFailed
 from dynamo.repair.boot import IDENTITY
+from dynamo.repair.hints import hint_key, is_hint_key, parse_hint_key
+from dynamo.siblings.codec import decode_record
 from dynamo.storage.engine import LogEngine
 from dynamo.storage.files import DiskFull
 from dynamo.storage.port import EngineOptions, RunningCheckpoint, WriteGroup
@@ -26,7 +29,7 @@ from dynamo.storage.recovery import Recovery
 from dynamo.storage.tables import Items, MemoryTable
 from dynamo.testing.disk import PowerLost, SimulatedFiles
 from dynamo.testing.world import World
-from dynamo.types import ItemKey
+from dynamo.types import ItemKey, NodeId
 
 OPTIONS = EngineOptions(
     memory_bytes_max=1 << 20,
@@ -115,6 +118,14 @@ class Disk:
         """Records that were damaged and not written again since."""
         self.is_old = False
         """Whether an old image stands here that nobody has found out yet."""
+        self.others: dict[str, Disk] = {}
+        """All disks of the cluster by their node's name, this one as well."""
+        self.members: Callable[[], Collection[str]] = self.others.keys
+        """Who are members of the cluster now."""
+        self.dropping: set[ItemKey] = set()
+        """Hints whose removal is not durable yet: after a crash they may be there or not."""
+        self.hinted: set[ItemKey] = set()
+        """Items of which a hint was ever kept here."""
 
     def image(self) -> Image:
         """What is on the disk now."""
@@ -146,6 +157,34 @@ class Disk:
         held.append(self.removed.get(key))
         return [record for record in (self.promised.get(key), *held) if record is not None]
 
+    def copies_since(
+        self, key: ItemKey, owners: tuple[NodeId, ...], since_ms: float
+    ) -> list[bytes]:
+        """The same, of an owner's own record and of what is kept here for owners."""
+        places = [hint_key(owner, key) for owner in owners]
+        if self.name in owners:
+            places.append(key)
+        return [record for place in places for record in self.records_since(place, since_ms)]
+
+    def hints(self) -> int:
+        """How many hints this disk has promised to keep."""
+        return sum(
+            isinstance(key, bytes) and is_hint_key(key) and record is not None
+            for key, record in self.promised.items()
+        )
+
+    def check_delivered(self, place: ItemKey, record: bytes | None, elsewhere: list[bytes]) -> None:
+        """Raise Violation unless the owner's disk has had all dots that the hint knows of, or what
+        is `elsewhere` on this one, if the owner has left."""
+        owner, key = parse_hint_key(place)
+        hinted = decode_record(record or b"").history
+        held = self.others[owner].records_since(key, 0.0)
+        if owner not in self.members():
+            held += elsewhere
+        told = [decode_record(data).history for data in held]
+        if not any(history.descends(hinted) for history in told):
+            raise Violation(f"{self.name} drops a hint of {key!r} that {owner} does not have")
+
     def sync_ms(self) -> float:
         """How long the next sync takes."""
         return SYNC_MS * self.slowness * (0.5 + self.rng.random())
@@ -162,11 +201,17 @@ class Engine(LogEngine):
     def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
         """As always."""
         self._unpromised.append((key, record))
+        if is_hint_key(key):
+            self._disk.hinted.add(parse_hint_key(key)[1])
         super().put(key, record, token)
 
     def delete(self, key: ItemKey, token: Hashable) -> None:
-        """As always."""
-        if (record := self.get(key)) is not None:
+        """As always. A hint is removed only when it is delivered."""
+        record = self.get(key)
+        if is_hint_key(key):
+            self._disk.check_delivered(key, record, self._elsewhere(key))
+            self._disk.dropping.add(key)
+        elif record is not None:
             self._disk.removing[key] = record
         self._unpromised.append((key, None))
         super().delete(key, token)
@@ -176,14 +221,23 @@ class Engine(LogEngine):
         self._unpromised.append((name, value))
         super().put_meta(name, value, token)
 
+    def _elsewhere(self, place: ItemKey) -> list[bytes]:
+        """What else is here of a hint's item."""
+        owner, key = parse_hint_key(place)
+        others = [hint_key(NodeId(name), key) for name in self._disk.others if name != owner]
+        found = [self.get(other) for other in (key, *others)]
+        return [record for record in found if record is not None]
+
     def promise(self, group: WriteGroup) -> None:
         """The group is on the disk: its writes, as many as it has tokens, are promises now."""
         promised, unpromised = self._disk.promised, self._unpromised
         for _ in group.tokens:  # type: ignore[attr-defined]
             key, record = unpromised.popleft()
             promised[key] = record
-            if record is None and isinstance(key, bytes) and key in self._disk.removing:
-                self._disk.removed[key] = self._disk.removing.pop(key)
+            if record is None and isinstance(key, bytes):
+                self._disk.dropping.discard(key)
+                if key in self._disk.removing:
+                    self._disk.removed[key] = self._disk.removing.pop(key)
             self._disk.damaged.pop(key, None)  # type: ignore[arg-type]
 
 

@@ -53,6 +53,8 @@ class Figures:
             status["in_sync_age_ms"] / 1000,
             status["tombstones_waiting"],
             tuple(status["background_share"].items()),
+            sum(status["hints"].values()),
+            status["hints_bytes"],
         )
 
     def engine(self) -> EngineState:

@@ -37,6 +37,8 @@ class NodeState(NamedTuple):
     in_sync_age_seconds: float = 0.0
     tombstones_waiting: int = 0
     background_share: tuple[tuple[str, float], ...] = ()
+    hints: int = 0
+    hints_bytes: int = 0
 
 
 class EngineState(NamedTuple):
@@ -131,6 +133,9 @@ COUNTERS = {
     "probes": "Questions to silent members, and to others about them.",
     "flaps": "Returns of members that had come and gone too often to be believed.",
     "tombstones_removed": "Tombstones removed after all owners had had them.",
+    "hints_kept": "Records taken in for owners that were away.",
+    "hints_delivered": "Hints handed over: their owners have them durably.",
+    "hints_refused": "Hints not kept for want of room; the next fallback was asked.",
 }
 """Attribute of `Meters` -> HELP; the metric is `dynamo_ATTRIBUTE_total`."""
 
@@ -142,6 +147,8 @@ NODE_GAUGES = {
     "trees_growing": "Partitions whose hash trees are still to be made from the store.",
     "tombstones_waiting": "Tombstones old enough to go that some owner has not had yet.",
     "in_sync_age_seconds": "Since when some partition was not found equal on all its owners.",
+    "hints": "Hints kept now, one for each owner and item.",
+    "hints_bytes": "Their keys and records.",
 }
 ENGINE_GAUGES = {
     "memory_table_bytes": "Records not yet in a checkpoint.",

@@ -31,7 +31,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
     1: ("ring", "siblings", "merkle", "crdt"),
     2: ("messages",),
     3: ("coordination", "membership", "repair", "replica", "paxos"),
-    4: ("kernel", "answers", "brain"),
+    4: ("kernel", "answers", "brain", "parts"),
     5: ("wire", "storage"),
     6: ("testing",),
 }

@@ -58,6 +58,7 @@ CLIENT = 7
 
 OPTIONS = EngineOptions(segment_bytes=64 << 10, log_bytes_max=48 << 10, disk_reserve_bytes=0)
 SMALL_RING = 16
+"""Partitions for up to four nodes; more nodes have twice as many."""
 
 
 def small(nodes: int) -> ClusterConfig:

@@ -80,6 +80,10 @@ class Remembering:
     def _broken(self) -> list[asyncio.Task[None]]:
         return [task for task in self._tasks if task.done()]
 
+    def keys(self) -> list[str]:
+        """All that had an acknowledged write."""
+        return [*self._last, *self._tokens]
+
     async def verify(self, db: Database, r: int | None = None) -> int:
         """Read everything back; how many keys were compared."""
         cart = db.table("cart")

@@ -26,6 +26,7 @@ SAMPLES: list[Any] = [
     m.ReplicaGet(m.REPLICA_GET, 7, KEY, None),  # type: ignore[arg-type]
     m.ReplicaGet(m.REPLICA_GET, 7, KEY, b"digest"),  # type: ignore[arg-type]
     m.ReplicaScan(m.REPLICA_SCAN, 8, 65535, b""),  # type: ignore[arg-type]
+    m.HintPut(m.HINT_PUT, 8, KEY, b"record", b"", "n2"),  # type: ignore[arg-type]
     m.PutDone(m.PUT_DONE, 9, b"c", 5),  # type: ignore[arg-type]
     m.GetDone(m.GET_DONE, 10, (b"a", b"b"), b"c", 5),  # type: ignore[arg-type]
     m.Failed(m.FAILED, 11, 1, "why", 2, 1, 3, (("n1", "gone"),), True, 0),
@@ -122,6 +123,9 @@ def test_every_kind_has_a_sample_and_a_parser() -> None:
         (m.REPLICA_GET, 1, b"", None),
         (m.REPLICA_SCAN, 1, -1, b""),
         (m.REPLICA_SCAN, 1, 1 << 16, b""),
+        (m.HINT_PUT, 1, b"short", b"record", b"", "n2"),
+        (m.HINT_PUT, 1, KEY, b"record", b"", ""),
+        (m.HINT_PUT, 1, KEY, b"record", b"", "n" * 64),
         (m.REPLICA_STORED, (1, "2"), True),
         (m.REPLICA_STORED, (1, True), True),
         (m.REPLICA_PAGE, 1, ((KEY,),), True, True),

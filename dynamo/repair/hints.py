@@ -1,0 +1,268 @@
+"""Hints: records kept for owners that are away (the paper's section 4.6).
+
+    coordinator ── HintPut(record, owner) ──▶ fallback: FF×6 · owner · item key → record
+
+A hint is an ordinary record under a key that no item has, so it goes through the one log, is
+durable before it is acknowledged, and is there again after a crash.
+
+Laws. One hint per (owner, item): what comes later is merged into it, never put beside it or over
+it. A hint goes only when its owner has durably what it holds: `delivered` compares the bytes, so
+that what was merged meanwhile stays.
+
+At the bound in bytes new hints are refused and the coordinator asks the next fallback; what is kept
+stays until it is handed over (`dynamo.repair.handoff`).
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import NamedTuple
+
+from dynamo.config import TableConfig
+from dynamo.errors import CorruptData
+from dynamo.keys import partition_of_key, table_of_key
+from dynamo.messages import (
+    DIGEST_ONLY,
+    REPLICA_DIGEST,
+    REPLICA_RECORD,
+    REPLICA_REFUSED,
+    REPLICA_SAME,
+    Ack,
+    Disconnect,
+    Effect,
+    HintPut,
+    ReplicaDigest,
+    ReplicaGet,
+    ReplicaRecord,
+    ReplicaRefused,
+    ReplicaSame,
+    Send,
+    Source,
+)
+from dynamo.meters import Meters
+from dynamo.ports import DISK_FULL, NO_HINT, RecordStore
+from dynamo.ring.joint import Rings
+from dynamo.siblings.codec import DIGEST_BYTES, decode_record, encode_record, verified
+from dynamo.siblings.record import Window, merge
+from dynamo.types import ItemKey, NodeId, TableId
+
+HINTS_FULL = "hints full"
+"""A fallback's refusal: what it keeps for others has reached its bound."""
+PREFIX = b"\xff" * 6
+"""Where an item key has its partition and table; no table has that number."""
+PAGE_ITEMS = 32
+"""Hints read at once to be handed over, or counted at the start."""
+
+
+class Hint(NamedTuple):
+    """What is kept for one owner of one item."""
+
+    owner: NodeId
+    key: ItemKey
+    record: bytes
+
+
+class Kept(NamedTuple):
+    """How much is kept for one owner."""
+
+    hints: int
+    bytes_held: int
+
+
+NONE_KEPT = Kept(0, 0)
+
+
+class Hints:
+    """All that this node keeps for others."""
+
+    def __init__(
+        self,
+        me: NodeId,
+        rings: Rings,
+        store: RecordStore,
+        tables: Mapping[TableId, TableConfig],
+        window: Window,
+        bytes_max: int,
+        meters: Meters,
+    ) -> None:
+        """`store`: the node's own; hints are no part of any partition's hash tree."""
+        self._me, self._rings, self._store, self._tables = me, rings, store, tables
+        self._members = frozenset(rings.members) - {me}
+        self._window, self._bytes_max, self._meters = window, bytes_max, meters
+        self._kept = _counted(store)
+
+    def kept(self) -> dict[NodeId, Kept]:
+        """How much is kept for whom; nobody is named for whom nothing is."""
+        return self._kept
+
+    def bytes_held(self) -> int:
+        """All hints together, keys and records."""
+        return sum(kept.bytes_held for kept in self._kept.values())
+
+    def keep(self, source: Source, message: HintPut, now_ms: float) -> list[Effect]:
+        """Merge a record into what is kept for its owner; it is acknowledged once durable."""
+        _, id, key, record, base, owner = message
+        if not verified(record):
+            return [Disconnect(source, "a record's digest does not fit its bytes")]
+        if table_of_key(key) not in self._tables or owner not in self._members:
+            return self._refused(source, id, "unknown table or owner")
+        try:
+            cause = self._store.refusal()
+            if cause is not None and (cause != DISK_FULL or not _is_delete(record)):
+                return self._refused(source, id, cause)
+            is_kept = self.take(Hint(owner, key, record), base, Ack(source, id, None, True, now_ms))
+        except CorruptData as error:
+            return [Disconnect(source, str(error))]
+        return [] if is_kept else self._refused(source, id, HINTS_FULL)
+
+    def take(self, hint: Hint, base: bytes, token: Hashable, *, bounded: bool = True) -> bool:
+        """The same without a sender; False at the bound. Raises CorruptData if it is no record."""
+        place = hint_key(hint.owner, hint.key)
+        mine = self._at(place)
+        joined = hint.record if mine is None else self._joined(mine, hint, base)
+        more = len(joined) - len(mine) if mine is not None else len(place) + len(joined)
+        if bounded and more > 0 and self.bytes_held() + more > self._bytes_max:
+            return False
+        self._store.put(place, joined, token)
+        self._count(hint.owner, 0 if mine is not None else 1, more)
+        self._meters.hints_kept += 1
+        return True
+
+    def get(self, source: Source, message: ReplicaGet) -> Send | None:
+        """What is kept of an item, for a coordinator that misses its owners; None from an owner.
+        Nothing kept is no answer: it says nothing of what the owners hold."""
+        _, id, key, known = message
+        table, partition = self._tables.get(table_of_key(key)), partition_of_key(key)
+        if table is None or partition >= self._rings.ring.partitions:
+            return None
+        owners = self._rings.owners(partition, table.n)
+        if self._me in owners:
+            return None
+        record = self.held(key, owners)
+        if record is None:
+            return Send(source, ReplicaRefused(REPLICA_REFUSED, id, NO_HINT))
+        if known == DIGEST_ONLY:
+            return Send(source, ReplicaDigest(REPLICA_DIGEST, id, record[:DIGEST_BYTES]))
+        if known == record[:DIGEST_BYTES]:
+            return Send(source, ReplicaSame(REPLICA_SAME, id))
+        return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
+
+    def held(self, key: ItemKey, owners: tuple[NodeId, ...]) -> bytes | None:
+        """What is kept of an item, for all its owners together."""
+        if not self._kept:
+            return None
+        found = [self._at(hint_key(owner, key)) for owner in owners if owner in self._kept]
+        records = [record for record in found if record is not None]
+        if len(records) < 2:
+            return records[0] if records else None
+        joined = records[0]
+        for record in records[1:]:
+            joined = self._joined(joined, Hint(NodeId(""), key, record), b"")
+        return joined
+
+    def page(self, owner: NodeId, after: ItemKey) -> list[Hint]:
+        """The next hints for an owner behind an item key (empty: from the start)."""
+        first = hint_key(owner, after)
+        until = hint_key(owner, ItemKey(PREFIX))
+        found = self._store.scan(first, until, PAGE_ITEMS)
+        return [Hint(owner, ItemKey(place[len(first) - len(after) :]), r) for place, r in found]
+
+    def delivered(self, hint: Hint) -> bool:
+        """The owner holds this durably: let go of it, unless more was merged into it since."""
+        if self._at(hint_key(hint.owner, hint.key)) != hint.record:
+            return False
+        self._remove(hint)
+        self._meters.hints_delivered += 1
+        return True
+
+    def departed(self) -> NodeId | None:
+        """Somebody for whom hints are kept and who is no member any more."""
+        return next((owner for owner in self._kept if owner not in self._members), None)
+
+    def readdress(self, owner: NodeId, absorb: Callable[[ItemKey, bytes], object]) -> None:
+        """Some of the hints for an owner that left are for the present owners from now on. All of
+        it goes into the log in this order, so that a crash repeats it or finds it done."""
+        for hint in self.page(owner, ItemKey(b"")):
+            table = self._tables[table_of_key(hint.key)]
+            for present in self._rings.owners(partition_of_key(hint.key), table.n):
+                if present == self._me:
+                    absorb(hint.key, hint.record)
+                else:
+                    self.take(hint._replace(owner=present), b"", None, bounded=False)
+            self._remove(hint)
+
+    def validate(self) -> None:
+        """Assert that the counts are those of the store; reads all of it."""
+        assert self._kept == _counted(self._store), "hints were miscounted"
+
+    def _at(self, place: ItemKey) -> bytes | None:
+        """The hint there; a damaged one counts as missing."""
+        try:
+            return self._store.get(place)
+        except CorruptData:
+            self._meters.corrupt_records += 1
+            return None
+
+    def _joined(self, mine: bytes, hint: Hint, base: bytes) -> bytes:
+        """What is known by both. A record built on exactly what is kept knows all of it."""
+        if mine[:DIGEST_BYTES] == base or mine == hint.record:
+            return hint.record
+        old, incoming = decode_record(mine), decode_record(hint.record)
+        rule = self._tables[table_of_key(hint.key)].conflict_rule
+        joined = merge(old, incoming, rule, self._window)
+        if joined is incoming:
+            return hint.record
+        return mine if joined is old else encode_record(joined)
+
+    def _count(self, owner: NodeId, hints: int, size: int) -> None:
+        kept = self._kept.pop(owner, NONE_KEPT)
+        if kept.hints + hints:
+            self._kept[owner] = Kept(kept.hints + hints, kept.bytes_held + size)
+
+    def _remove(self, hint: Hint) -> None:
+        place = hint_key(hint.owner, hint.key)
+        self._store.delete(place, None)
+        self._count(hint.owner, -1, -len(place) - len(hint.record))
+
+    def _refused(self, source: Source, id: int, cause: str) -> list[Effect]:
+        self._meters.hints_refused += 1
+        return [Send(source, ReplicaRefused(REPLICA_REFUSED, id, cause))]
+
+
+def hint_key(owner: NodeId, key: ItemKey) -> ItemKey:
+    """Where the hint for an owner of an item is stored; those of one owner lie together."""
+    name = owner.encode()
+    return ItemKey(PREFIX + bytes([len(name)]) + name + key)
+
+
+def parse_hint_key(place: ItemKey) -> tuple[NodeId, ItemKey]:
+    """The inverse."""
+    end = len(PREFIX) + 1 + place[len(PREFIX)]
+    return NodeId(place[len(PREFIX) + 1 : end].decode()), ItemKey(place[end:])
+
+
+def is_hint_key(key: bytes) -> bool:
+    """Whether a hint is stored there, and not an item."""
+    return key.startswith(PREFIX)
+
+
+def _counted(store: RecordStore) -> dict[NodeId, Kept]:
+    kept: dict[NodeId, Kept] = {}
+    for place, record in _all_of(store):
+        owner, _ = parse_hint_key(place)
+        count, size = kept.get(owner, NONE_KEPT)
+        kept[owner] = Kept(count + 1, size + len(place) + len(record))
+    return kept
+
+
+def _all_of(store: RecordStore) -> Iterator[tuple[ItemKey, bytes]]:
+    after, until = ItemKey(PREFIX), ItemKey(PREFIX + b"\xff")
+    while True:
+        page = store.scan(after, until, PAGE_ITEMS)
+        yield from page
+        if len(page) < PAGE_ITEMS:
+            return
+        after = page[-1][0]
+
+
+def _is_delete(record: bytes) -> bool:
+    """Whether no live value is in it. Raises CorruptData."""
+    return all(value.payload is None for value in decode_record(record).values)
