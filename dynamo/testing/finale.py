@@ -20,7 +20,8 @@ QUESTIONS_MAX = 3
 READS_MAX = 3
 """How often a last read is tried: the client or a node may first find that a link had broken."""
 RETRY_MS = 200.0
-"""Between two tries: by then a broken link is dialed again."""
+"""Between two tries of a read or a question: by then a broken link is dialed again, and a store
+that was full has seen that it has room."""
 CONTEXT_BYTES_MAX = 2048
 REPAIR_MS = 400.0
 
@@ -70,6 +71,8 @@ class Finale:
             unknown = [w for h in self._histories for w in h.writes if w.status == "unknown"]
             for write in unknown:
                 yield lambda then, write=write: self._client.ask_outcome(write, then)  # type: ignore[misc]
+            if unknown:
+                yield lambda then: self._client.world.at(RETRY_MS, then)
         self._unanswered = [w for h in self._histories for w in h.writes if w.status == "unknown"]
         for _ in range(2):
             for history in self._histories:
