@@ -95,7 +95,7 @@ class Answers:
             return self._outcomes.answer(node, id, record, now.monotonic_ms)
         if (part := self._by_tag.get(tag)) is not None:
             return part.answered(node, id, record, now.monotonic_ms)
-        return self._repairs.answer(node, id, record)
+        return self._repairs.answer(node, id, record) if tag == REPAIRS else []
 
     def _refused(self, source: NodeId, message: ReplicaRefused, now: Instant) -> list[Decision]:
         """A replica does not count."""
@@ -110,5 +110,4 @@ class Answers:
             return self._outcomes.refuse(source, id, message.cause, now.monotonic_ms)
         if (part := self._by_tag.get(tag)) is not None:
             return part.refused(source, id, message.cause, now.monotonic_ms)
-        assert tag == REPAIRS, "an unknown machine"
-        return self._repairs.refuse(source, id)
+        return self._repairs.refuse(source, id) if tag == REPAIRS else []

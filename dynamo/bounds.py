@@ -133,8 +133,8 @@ OPERATIONS: tuple[Bound, ...] = (
     ),
     Bound(
         "changes that hash trees have not taken in",
-        ("dynamo.repair.trees:NOTES_MAX", "dynamo.repair.trees:NOTES_BYTES_MAX"),
-        "each further put hashes the oldest of them",
+        tuple(f"dynamo.repair.trees:{name}_MAX" for name in ("NOTES", "NOTES_BYTES", "HASHES")),
+        "each further put hashes the oldest; the oldest hash that is remembered is forgotten",
         "",
         "unit/dynamo/repair/test_trees.py::test_notes_are_bounded_in_number",
     ),

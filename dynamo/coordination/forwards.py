@@ -45,6 +45,8 @@ class Forwards:
         self._scope = scope
         self._last = scope.identity.first_request()
         self._open: dict[int, _Forward] = {}
+        self._requests: set[tuple[Source, int]] = set()
+        """Whose and which, of those that are open."""
         self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
 
     def begin(
@@ -56,6 +58,8 @@ class Forwards:
     ) -> list[Effect]:
         """Hand the request to the best linked owner."""
         scope = self._scope
+        if (source, request.id) in self._requests:
+            return []  # it came twice; the answer to one is the answer
         linked = scope.peers.by_preference(list(owners), now_ms)
         if not linked or not isinstance(source, int):
             causes = tuple((node, "unreachable") for node in owners)
@@ -68,6 +72,7 @@ class Forwards:
             return [Send(source, failed(request.id, full))]
         self._last = id = self._last + 1
         self._open[id] = _Forward(source, request.id, linked[0], isinstance(request, Put))
+        self._requests.add((source, request.id))
         timeout_ms = scope.timeout_ms(request.deadline_ms)
         self._timers.add(now_ms + timeout_ms + GRACE_MS, id)
         scope.meters.forwards += 1
@@ -79,7 +84,7 @@ class Forwards:
         forward = self._open.get(id)
         if forward is None or forward.owner != node:
             return []
-        del self._open[id]
+        self._close(id)
         return [Send(forward.source, answer._replace(id=forward.request_id))]
 
     def lost(self, node: NodeId) -> list[Effect]:
@@ -109,8 +114,13 @@ class Forwards:
         most = self._scope.config.node(self._scope.me).limits.forwards_max
         assert len(self._open) <= most, "too many requests are being forwarded"
 
-    def _fail(self, id: int, code: Code) -> list[Effect]:
+    def _close(self, id: int) -> _Forward:
         forward = self._open.pop(id)
+        self._requests.discard((forward.source, forward.request_id))
+        return forward
+
+    def _fail(self, id: int, code: Code) -> list[Effect]:
+        forward = self._close(id)
         causes = ((forward.owner, "link lost or no answer in time"),)
         failure = Failure(code, "the owner did not answer", causes=causes, unknown=forward.write)
         return [Send(forward.source, failed(forward.request_id, failure))]

@@ -105,6 +105,8 @@ class Puts:
         failure = refusal(self._scope, request, now.wall_ms)
         begun = failure or self._begun(source, request, now)
         if isinstance(begun, Failure):
+            if self._is_open(source, request.id):
+                return []  # it came twice, and the first one's fate is not this one's
             self._scope.meters.put_failed.observe(0.0)
             self._scope.count_refusal(begun)
             answer = Send(source, failed(request.id, begun))
@@ -186,6 +188,13 @@ class Puts:
             assert put.acknowledged < put.needed, "a put at W acknowledgements was not answered"
             assert put.acknowledged + self._possible(put) >= put.needed, "a lost put still waits"
         assert len(self._settling) <= SETTLING_MAX, "too many answered puts are watched"
+
+    def _is_open(self, source: Source, request_id: int) -> bool:
+        """Whether this very request is under way."""
+        return any(
+            put.request_id == request_id and put.source == source and not put.answered
+            for put in self._open.values()
+        )
 
     def _begun(self, source: Source, request: Put, now: Instant) -> _Put | Failure:
         """The write composed and let in, or why it is not applied."""

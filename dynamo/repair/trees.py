@@ -22,6 +22,7 @@ from dynamo.keys import partition_bounds, partition_of_key, table_of_key
 from dynamo.merkle.tree import HashTree, leaf_of
 from dynamo.ports import DAMAGED_KEYS_MAX, RecordStore
 from dynamo.ring.ring import Ring
+from dynamo.siblings.codec import DIGEST_BYTES
 from dynamo.siblings.fingerprint import fingerprint
 from dynamo.types import ItemKey, NodeId, PartitionId
 
@@ -34,6 +35,10 @@ NOTES_MAX = 4096
 NOTES_BYTES_MAX = 4 << 20
 """Changes that wait to be hashed, and the old records that they hold. At either bound each put
 hashes one, so that raising them only spares more of the hashing of hot keys."""
+
+HASHES_MAX = 32_768
+"""Hashes that are remembered: what a put replaces was mostly hashed when it was put. Lowering it:
+hot records are decoded twice; each takes about 200 bytes."""
 
 TreeName = tuple[PartitionId, int]
 """A partition and an N."""
@@ -64,6 +69,8 @@ class Trees:
         self._notes_bytes = 0
         self._last_key = _UNSEEN
         self._last_record: bytes | None = None
+        self._hashes: dict[ItemKey, tuple[bytes, int]] = {}
+        """Of the items hashed last: the record's digest and the item's hash."""
 
     # the store
 
@@ -145,6 +152,10 @@ class Trees:
     def unsettled(self) -> int:
         """Items that were changed and are still to be hashed."""
         return len(self._notes)
+
+    def remembered(self) -> int:
+        """Items whose hash is remembered."""
+        return len(self._hashes)
 
     def grow(self) -> None:
         """Hash the next rows of the partitions that have no tree yet, one slice of them."""
@@ -242,7 +253,21 @@ class Trees:
         n = self.copies.get(table_of_key(key), 0)
         tree = self._trees.get((partition_of_key(key), n))
         if tree is not None:
-            tree.change(leaf_of(key), fingerprint(key, before), fingerprint(key, after))
+            before_hash = 0 if before is None else self._hash(key, before)
+            after_hash = 0 if after is None else self._hash(key, after)
+            tree.change(leaf_of(key), before_hash, after_hash)
+
+    def _hash(self, key: ItemKey, record: bytes) -> int:
+        """The item's hash, from memory if its record was the last one hashed of this item."""
+        digest = record[:DIGEST_BYTES]
+        known = self._hashes.get(key)
+        if known is not None and known[0] == digest:
+            return known[1]
+        hashed = fingerprint(key, record)
+        if known is None and len(self._hashes) >= HASHES_MAX:
+            del self._hashes[next(iter(self._hashes))]
+        self._hashes[key] = (digest, hashed)
+        return hashed
 
     def _forget(self, partition: PartitionId) -> None:
         """What a tree took in cannot be read any more to take it out: grow it anew."""

@@ -20,6 +20,7 @@ from dynamo.messages import (
     ASK_OUTCOME,
     GET,
     PUT,
+    REPLICA_STORED,
     AskOutcome,
     Broadcast,
     Event,
@@ -33,6 +34,7 @@ from dynamo.messages import (
     Put,
     PutDone,
     Received,
+    ReplicaStored,
     Send,
     Source,
     Tick,
@@ -237,6 +239,10 @@ class KernelCluster:
     def hold(self, one: str, other: str) -> None:
         """Keep back what the first sends to the second."""
         self.held.add((one, other))
+
+    def say(self, one: str, other: str) -> None:
+        """The first has a word with the second that tells it nothing."""
+        self.hear(other, ReplicaStored(REPLICA_STORED, (), True), NodeId(one))
 
     def release(self) -> None:
         """Deliver all that was kept back."""

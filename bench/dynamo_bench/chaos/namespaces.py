@@ -68,7 +68,8 @@ class Namespaces:
         self._remove()
 
     def _make(self) -> None:
-        """Raises NoNamespaces."""
+        """First goes what a killed process of this number has left. Raises NoNamespaces."""
+        self._remove()
         here = [
             f"link add {self._bridge} type bridge",
             f"addr add {self._data}.{HERE}/24 dev {self._bridge}",

@@ -99,6 +99,22 @@ def test_forwards() -> None:
     assert world.kernel.in_flight() == 0
 
 
+def test_a_put_that_comes_twice_is_not_refused_the_second_time() -> None:
+    """The refusal would be taken for the answer to the first, which may well be applied: seeds 90,
+    118, 119 and 122 read writes that had been told not to be."""
+    world = linked(KernelWorld(config=with_limits(builtin(), operations_per_client_max=1)))
+    put = world.put(b"key")
+    assert sent(world.hear(CLIENT, put), ReplicaPut, N2)
+    assert not world.hear(CLIENT, put)
+
+
+def test_a_put_that_comes_twice_is_passed_on_once() -> None:
+    world = linked(KernelWorld(config=with_limits(builtin(5), forwards_max=1)))
+    put = world.put(next(iter(world.some_keys(owned=False))))
+    assert world.hear(CLIENT, put)
+    assert not world.hear(CLIENT, put)
+
+
 def test_puts_that_settle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(puts, "SETTLING_MAX", 10)
     world = linked(KernelWorld())

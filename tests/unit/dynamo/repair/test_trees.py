@@ -12,7 +12,7 @@ from dynamo.errors import CorruptData
 from dynamo.keys import partition_of_key
 from dynamo.merkle.tree import LEAVES, ROOT, leaf_of
 from dynamo.repair import trees as module
-from dynamo.repair.trees import NOTES_BYTES_MAX, NOTES_MAX, ROWS_MAX, Trees
+from dynamo.repair.trees import HASHES_MAX, NOTES_BYTES_MAX, NOTES_MAX, ROWS_MAX, Trees
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member, Ring
 from dynamo.siblings.fingerprint import fingerprint
@@ -160,6 +160,18 @@ def test_notes_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in KEYS[:100]:
         trees.put(item(Q, key), record(2), None)
         assert trees.unsettled() <= 20
+    trees.validate()
+
+
+def test_remembered_hashes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert HASHES_MAX > 20
+    monkeypatch.setattr(module, "HASHES_MAX", 20)
+    trees = grown(trees_over(filled()))
+    for number in (2, 3):
+        for key in KEYS[:100]:
+            trees.put(item(Q, key), record(number), None)
+        trees.settle(100)
+        assert trees.remembered() == 20
     trees.validate()
 
 
