@@ -10,7 +10,7 @@ from kernel_cluster import CART, SESSION, KernelCluster, done, small
 
 from dynamo.errors import Code
 from dynamo.messages import REPLICA_PUT, Failed, PeerDown, PeerUp, ReplicaPut
-from dynamo.repair import collection
+from dynamo.repair import collection, governor
 from dynamo.siblings.codec import encode_record
 from dynamo.siblings.record import Record
 from dynamo.types import NodeId, TableId
@@ -19,6 +19,12 @@ HOUR_MS = 3_600_000.0
 DAY_MS = 24 * HOUR_MS
 KEYS = [b"key-%d" % number for number in range(12)]
 NODES = ("n1", "n2", "n3")
+
+
+@pytest.fixture(autouse=True)
+def long_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks for days: a look at the foreground every half a second would be all there is."""
+    monkeypatch.setattr(governor, "SLICE_MS", HOUR_MS)
 
 
 def new_cluster(nodes: int = 3) -> KernelCluster:
