@@ -166,7 +166,7 @@ class Brain:
         counting = frozenset(owned) - frozenset(kernel.missing())
         if transfers is None or after.owners == ring.owners:
             return counting
-        return (counting | transfers.gained) - transfers.lacking().keys()
+        return (counting | transfers.gained).difference(transfers.lacking())
 
     def _kernel_for(
         self,
