@@ -95,7 +95,9 @@ class Namespaces:
             _ip(inside, space)
 
     def _remove(self) -> None:
-        for name in self._names:
+        for number, name in enumerate(self._names, 1):
+            outer = f"{self._bridge[3:]}v{number}"  # it would go with its namespace, but later
+            subprocess.run(["ip", "link", "del", outer], capture_output=True)
             subprocess.run(["ip", "netns", "del", self._space(name)], capture_output=True)
         subprocess.run(["ip", "link", "del", self._bridge], capture_output=True)
 
