@@ -236,9 +236,10 @@ class Kernel:
         most = self._scope.config.node(self._me).limits.operations_in_flight_max
         assert gate.inside <= most, "too many operations are in flight"
 
-    def validate_trees(self) -> None:
-        """Assert that the hash trees are those of the store; reads everything."""
+    def validate_store(self) -> None:
+        """Assert that hash trees and counts of hints are those of the store; reads everything."""
         self._known.trees.validate()
+        self._hints.validate()
 
     def nothing(self, key: ItemKey) -> Record:
         """What this node takes an item for of which it holds nothing."""

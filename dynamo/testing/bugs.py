@@ -17,6 +17,8 @@ class Bug(NamedTuple):
     patches: tuple[Patch, ...]
     shape: Shape = DEFAULT
     """The runs that show it soonest."""
+    seed: int = 0
+    """Where it was found last, so that the search may begin there."""
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def check_trees(cluster: Cluster) -> None:
         assert process is not None, "every node is up"
         assert process.kernel is not None, "every node has started"
         try:
-            process.kernel.validate_trees()
+            process.kernel.validate_store()
         except AssertionError as error:
             raise Violation(f"{name}: {error}") from error
 

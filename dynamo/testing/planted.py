@@ -350,6 +350,7 @@ BUGS = {
         "A change ends while a new owner still lacks what only former owners hold.",
         ((Transfers, "lacking", lambda _: {}),),
         _CHANGES,
+        seed=20,
     ),
     "hint dropped before its owner has it": Bug(
         "A crash of the owner in that moment, and the copy is gone that the writer was told of.",
@@ -358,11 +359,13 @@ BUGS = {
     "newer hint dropped with the delivered one": Bug(
         "A write that was merged into a hint while it was on its way goes with it.",
         ((Hints, "delivered", _drop_what_is_there),),
+        seed=4,
     ),
     "fallback without a hint counts for reads": Bug(
         "Somebody who knows nothing says `not found` in place of an owner that has it.",
         ((Hints, "get", _nothing_counts),),
         _LONELY,
+        seed=4,
     ),
     "not applied without a fence": Bug(
         "A write that was still on its way appears after its author was told it never will.",

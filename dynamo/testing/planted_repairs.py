@@ -146,16 +146,19 @@ BUGS = {
         "What found no room is acknowledged, and gone at the next crash.",
         ((engines.Group, "run", _full_is_fine),),
         _FULL,
+        seed=5,
     ),
     "damaged value taken for none": Bug(
         "A replica says `not found` of what its disk no longer reads.",
         ((Trees, "get", _damaged_is_missing),),
         _DAMAGE,
+        seed=8,
     ),
     "old image serves at once": Bug(
         "A disk from the past answers reads before anybody could say what it is.",
         ((Kernel, "__init__", _counts_unconfirmed),),
         _OLD,
+        seed=56,
     ),
     "no exchange": Bug(
         "Replicas that missed a write keep missing it until somebody reads.",

@@ -103,7 +103,7 @@ def test_what_nobody_reads_is_found_damaged_and_repaired() -> None:
     assert not engine.damaged_keys
     for key in KEYS:
         assert cluster.record("n2", key) == cluster.record("n1", key)
-    cluster.kernel("n2").validate_trees()
+    cluster.kernel("n2").validate_store()
 
 
 def test_so_many_damaged_values_are_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ SEEDS_MAX = 200
 def test_a_planted_bug_is_found(name: str) -> None:
     bug = BUGS[name]
     with planted(bug):
-        for seed in range(SEEDS_MAX):
+        for seed in (bug.seed, *range(SEEDS_MAX)):
             violation = Scenario(seed, bug.shape).run().violation
             if violation:
                 break
@@ -21,6 +21,10 @@ def test_a_planted_bug_is_found(name: str) -> None:
             pytest.fail(f"{SEEDS_MAX} seeds did not find: {bug.story}")
     clean = Scenario(seed, bug.shape).run().violation
     assert not clean, f"seed {seed} fails without the bug as well: {clean}"
+
+
+def test_a_search_begins_within_its_bounds() -> None:
+    assert all(0 <= bug.seed < SEEDS_MAX for bug in BUGS.values())
 
 
 def test_there_are_enough_of_them() -> None:

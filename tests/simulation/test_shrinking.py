@@ -28,7 +28,7 @@ def test_a_script_repeats_the_run_that_it_was_written_from(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["acknowledgement counted twice", "bare dot shipped"])
+@pytest.mark.parametrize("name", ["no gap after an unclean start", "bare dot shipped"])
 def test_a_failure_is_shortened_to_what_it_needs(name: str) -> None:
     bug = BUGS[name]
     with planted(bug):
