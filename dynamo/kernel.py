@@ -225,16 +225,19 @@ class Kernel:
         return min((when for when in wanted if when is not None), default=None)
 
     def validate(self) -> None:
-        """Assert the invariants of all machines."""
+        """Assert the invariants of the machines that serve operations."""
         self._puts.validate()
         self._gets.validate()
         self._repairs.validate()
         self._forwards.validate()
-        self._background.validate()
         gate, open_ = self._scope.gate, self._puts.in_flight() + self._gets.in_flight()
         assert gate.inside == open_ + self._outcomes.in_flight(), "the gate lost count"
         most = self._scope.config.node(self._me).limits.operations_in_flight_max
         assert gate.inside <= most, "too many operations are in flight"
+
+    def validate_background(self) -> None:
+        """Assert those of the parts that work in the background."""
+        self._background.validate()
 
     def validate_store(self) -> None:
         """Assert that hash trees and counts of hints are those of the store; reads everything."""

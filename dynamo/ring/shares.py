@@ -13,8 +13,9 @@ cluster (that is what fair means); a group at its bound gets a λ of its own (a 
 heavy and gives to the rest in proportion: water filling). Shares are per partition, 0 to 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, floor
 
 from dynamo.ring.ring import Member
@@ -65,8 +66,12 @@ def spread(members: Sequence[Member], k: int) -> Group:
     return _group(k, k, children)
 
 
-def fair_shares(cluster: Group) -> dict[NodeId, float]:
-    """Every member's share of a partition, 0 to 1, adding up to the cluster's k."""
+@lru_cache(maxsize=64)
+def fair_shares(cluster: Group) -> Mapping[NodeId, float]:
+    """Every member's share of a partition, 0 to 1, adding up to the cluster's k.
+
+    One plan asks several times for the same few clusters.
+    """
     shares: dict[NodeId, float] = {}
     _divide(cluster, float(cluster.lo), shares)
     return shares

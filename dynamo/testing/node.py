@@ -259,6 +259,8 @@ class Process:
             self._look_at_ring()
             self.world.at(PART_AFTER_MS, self.post, self.links.part_with_strangers)
         brain.kernel.validate()
+        if type(event) is Tick:
+            brain.kernel.validate_background()
         self.store.kick()
         if not self._ticking:
             self._ticking = True

@@ -268,11 +268,13 @@ BUGS = {
     "sync that does not sync": Bug(
         "The same, one floor deeper: the file's bytes were never forced out.",
         ((SimulatedFiles, "fdatasync", _sync_nothing),),
+        seed=2,
     ),
     "checkpoint number before its data": Bug(
         "A crash between the two leaves a log that is believed to be covered.",
         ((checkpoints.Checkpoint, "slices", _position_first),),
         _CRASHES,
+        seed=1,
     ),
     "dot reissued after a crash": Bug(
         "A new write bears the dot of an old one, and replicas drop it as known (riak's kv679).",
@@ -283,6 +285,7 @@ BUGS = {
         "A restarted coordinator claims to have seen what it shipped and forgot (kv679).",
         ((node, "boot", _no_gap),),
         _CRASHES,
+        seed=1,
     ),
     "lost disk keeps its incarnation": Bug(
         "An empty disk issues the dots of the lost one once more.",
@@ -298,6 +301,7 @@ BUGS = {
         "The same, in the one set that says which partitions count.",
         ((Kernel, "__init__", _always_ready), (Kernel, "_ready_for", lambda *_: True)),
         _DISKS,
+        seed=2,
     ),
     "rebuilt from one source": Bug(
         "One co-owner need not hold what the lost disk and another had acknowledged.",
@@ -315,6 +319,7 @@ BUGS = {
     "repair overwrites": Bug(
         "A repair brings back the state of a moment ago.",
         ((Replica, "put", _repair_overwrites),),
+        seed=1,
     ),
     "put returns a context of unseen siblings": Bug(
         "The writer's next put replaces what it never saw.",
@@ -336,10 +341,12 @@ BUGS = {
         "A gap is declared seen although a replica may hold something in it.",
         ((Puts, "_settle", _agree_too_early),),
         _CRASHES,
+        seed=3,
     ),
     "acknowledgement counted twice": Bug(
         "A message that arrives twice makes a quorum of one.",
         ((Puts, "acknowledge", _count_twice),),
+        seed=2,
     ),
     "one side's quorum counts during a move": Bug(
         "Writes of a ring change are on too few of the owners before or after it.",
@@ -381,6 +388,7 @@ BUGS = {
         "A replica claims to have had what it never got, and drops it when it comes.",
         ((Collection, "_root", _always_equal),),
         _DELETES,
+        seed=1,
     ),
     **planted_repairs.BUGS,
 }

@@ -122,6 +122,7 @@ class BrainCluster:
         brain = self.brains[name]
         effects = brain.handle(event, Instant(self.now_ms, WALL_MS + int(self.now_ms)))
         brain.kernel.validate()
+        brain.kernel.validate_background()
         for effect in effects:
             if isinstance(effect, Send):
                 self._send(name, effect.to, effect.message)

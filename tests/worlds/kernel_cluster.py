@@ -204,6 +204,7 @@ class KernelCluster:
         for machine in self.machines.values():
             if machine.kernel is not None:
                 machine.kernel.validate()
+                machine.kernel.validate_background()
 
     def pass_ms(self, ms: float) -> None:
         """Time passes in steps of 10 ms or to the next deadline, with a tick wherever one is

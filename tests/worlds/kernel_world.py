@@ -81,6 +81,7 @@ class KernelWorld:
     def feed(self, event: Event) -> list[Effect]:
         effects = self.kernel.handle(event, Instant(self.now_ms, WALL_MS + int(self.now_ms)))
         self.kernel.validate()
+        self.kernel.validate_background()
         return effects
 
     def hear(self, source: Source, *messages: Any) -> list[Effect]:
