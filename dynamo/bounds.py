@@ -132,13 +132,6 @@ OPERATIONS: tuple[Bound, ...] = (
         f"{_EXCHANGE_TEST}::test_pages_are_bounded_in_keys_and_bytes",
     ),
     Bound(
-        "changes that hash trees have not taken in",
-        tuple(f"dynamo.repair.trees:{name}_MAX" for name in ("NOTES", "NOTES_BYTES", "HASHES")),
-        "each further put hashes the oldest; the oldest hash that is remembered is forgotten",
-        "",
-        "unit/dynamo/repair/test_trees.py::test_notes_are_bounded_in_number",
-    ),
-    Bound(
         "tombstones that wait for all owners",
         (
             "dynamo.repair.collection:CANDIDATES_MAX",

@@ -12,7 +12,7 @@ from dynamo.siblings.codec import DIGEST_BYTES, RECORD_FORMAT
 def glance(data: bytes) -> tuple[bytes | None, int] | None:
     """(payload, stamp) of a record with exactly one value; None: decode the record."""
     try:
-        form, _, _, _, _, values = msgpack.unpackb(
+        form, _, _, _, _, _, values = msgpack.unpackb(
             memoryview(data)[DIGEST_BYTES:], use_list=False, strict_map_key=False
         )
         if form != RECORD_FORMAT or len(values) != 1:

@@ -73,7 +73,8 @@ class HashTree:
 
 def leaf_of(key: bytes) -> int:
     """The leaf of an item; a hash of its own, so that it has nothing to do with the partition."""
-    return mmh3.hash(key, _SEED, signed=False) % LEAVES
+    hashed: int = _hash(key, _SEED)
+    return hashed % LEAVES
 
 
 def first_child(node: int) -> int:
@@ -88,3 +89,4 @@ def is_leaf(node: int) -> bool:
 
 
 _SEED = 0x6D65726B
+_hash = mmh3.mmh3_32_uintdigest

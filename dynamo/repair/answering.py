@@ -19,7 +19,6 @@ from dynamo.messages_exchange import (
     ReadItems,
 )
 from dynamo.repair.knowledge import Knowledge
-from dynamo.repair.walk import NOTES_AT_ONCE
 from dynamo.types import ItemKey, NodeId, PartitionId
 
 SERVING_MS = 2000.0
@@ -52,12 +51,8 @@ class Answering:
             self._with, self._until_ms = None, 0.0
 
     def compare(self, peer: NodeId, asked: CompareNodes, now_ms: float) -> NodesDiffer:
-        """Where hashes differ here; `busy` while somebody else compares, or while more changes
-        wait to be hashed than one slice takes."""
+        """Where hashes differ here; `busy` while somebody else compares."""
         if self.serves(now_ms) not in (None, peer):
-            return NodesDiffer(NODES_DIFFER, asked.id, True, ())
-        self._trees.settle(NOTES_AT_ONCE)
-        if self._trees.unsettled():
             return NodesDiffer(NODES_DIFFER, asked.id, True, ())
         self._hold(peer, now_ms)
         unequal: list[Children] = []

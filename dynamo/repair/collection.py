@@ -34,7 +34,6 @@ from dynamo.ports import MEMORY_FULL
 from dynamo.repair.knowledge import Knowledge
 from dynamo.repair.settled import NONE_TAKEN, Taken, covers
 from dynamo.repair.trees import ROWS_MAX, TreeName
-from dynamo.repair.walk import NOTES_AT_ONCE
 from dynamo.siblings.codec import decode_record
 from dynamo.siblings.record import Record, operation_stamp
 from dynamo.types import Actor, Instant, ItemKey, NodeId, PartitionId
@@ -165,7 +164,6 @@ class Collection(Part):
     def _claims(self, up: set[NodeId]) -> list[Effect | Damaged]:
         """What this node claims of the partitions in which tombstones wait, to each co-owner."""
         self._round, self._losses = self._round + 1, self._settled.losses
-        self._trees.settle(NOTES_AT_ONCE)
         effects: list[Effect | Damaged] = []
         for peer in self._in_sync.co_owners():
             if peer in up:
@@ -207,7 +205,6 @@ class Collection(Part):
 
     def _asked(self, source: NodeId, asked: AskTaken, now: Instant) -> list[Effect]:
         """A co-owner claims: take over what it has taken in where both are equal."""
-        self._trees.settle(NOTES_AT_ONCE)
         answers: list[Claim] = []
         for partition, n, root, taken, durable, floor in asked.claims:
             name = PartitionId(partition), n
@@ -232,9 +229,9 @@ class Collection(Part):
         return []
 
     def _root(self, name: TreeName) -> int:
-        """The root of a partition's tree, if all changes are in it and the partition counts."""
+        """The root of a partition's tree, if it is grown and the partition counts."""
         tree = self._trees.tree(name)
-        if tree is None or name[0] not in self._ready or self._trees.unsettled():
+        if tree is None or name[0] not in self._ready:
             return 0
         return tree.hash(ROOT)
 

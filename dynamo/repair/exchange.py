@@ -41,7 +41,7 @@ from dynamo.messages_exchange import (
 from dynamo.meters import Meters
 from dynamo.repair.answering import Answering
 from dynamo.repair.knowledge import Knowledge
-from dynamo.repair.walk import NOBODY, NOTES_AT_ONCE, Answer, Pause, Story, Walker
+from dynamo.repair.walk import NOBODY, Answer, Pause, Story, Walker
 from dynamo.types import Instant, ItemKey, NodeId, PartitionId
 
 PAUSE_MS = 5.0
@@ -114,14 +114,12 @@ class Exchange(Part):
         }
 
     def advance(self, up: set[NodeId], now_ms: float) -> list[Effect]:
-        """One slice of each: hash what changed, grow trees, go on with a comparison, begin one."""
+        """One slice of each: grow trees, go on with a comparison, begin one."""
         self._now_ms = now_ms
         self._in_sync.begin(now_ms)
         for peer in self._in_sync.co_owners():
             if peer in up:
                 self._due_ms.setdefault(peer, now_ms + self._soon_ms[peer])
-        if self._trees.unsettled() >= NOTES_AT_ONCE:
-            self._trees.settle(NOTES_AT_ONCE)
         if self._trees.ungrown() and now_ms >= self._grow_ms:
             self._trees.grow()
             self._grow_ms = now_ms + self._pause_ms
@@ -146,8 +144,6 @@ class Exchange(Part):
 
     def deadline(self) -> float | None:
         """When there is something to do."""
-        if self._trees.unsettled() >= NOTES_AT_ONCE:
-            return self._now_ms
         wanted = [self._grow_ms] if self._trees.ungrown() else []
         if self._running is None:
             free_ms = self._answering.free_ms()

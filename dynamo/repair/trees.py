@@ -1,17 +1,15 @@
 """The hash trees of one node, kept true to the store beneath them (the paper's section 4.7).
 
-    puts ─▶ Trees ─▶ store            noted: the key, and what was there before the first put
+    puts ─▶ Trees ─▶ store            the old record's hash out of its tree, the new one's in
               │
-              ├─ settle(): old hash out, new hash in, some notes at a time
               └─ grow():   a partition that has no tree yet is scanned, some rows at a time
 
 One tree for each (partition, N) of which this node is an owner, over the items of all tables of
-that N, because these have the same owners. A put pays for a look into two dicts; what it changed is
-hashed later, once for all puts of a key in between.
+that N, because these have the same owners. A put pays for two hashes of a key (the records bring
+theirs along) and three XORs.
 
-Invariant: a grown tree with its notes settled is the tree of what the store holds. While a
-partition is scanned, puts at or behind the cursor are noted and those ahead of it are not: the scan
-will come to them.
+Invariant: a grown tree is the tree of what the store holds. While a partition is scanned, puts at
+or behind the cursor change its trees and those ahead of it do not: the scan will come to them.
 """
 
 from collections.abc import Callable, Collection, Hashable
@@ -22,7 +20,7 @@ from dynamo.keys import partition_bounds, partition_of_key, table_of_key
 from dynamo.merkle.tree import HashTree, leaf_of
 from dynamo.ports import DAMAGED_KEYS_MAX, RecordStore
 from dynamo.ring.ring import Ring
-from dynamo.siblings.codec import DIGEST_BYTES
+from dynamo.siblings.codec import MARK_AT, MARK_BYTES, decode_record, mark_of
 from dynamo.siblings.fingerprint import fingerprint
 from dynamo.types import ItemKey, NodeId, PartitionId
 
@@ -31,15 +29,6 @@ ROWS_MAX = 256
 loop; lowering it: more messages for one partition."""
 SCAN_ROWS = 8
 """What beginning a scan takes, in rows."""
-NOTES_MAX = 4096
-NOTES_BYTES_MAX = 4 << 20
-"""Changes that wait to be hashed, and the old records that they hold. At either bound each put
-hashes one, so that raising them only spares more of the hashing of hot keys."""
-
-HASHES_MAX = 32_768
-"""Hashes that are remembered: what a put replaces was mostly hashed when it was put. Lowering it:
-hot records are decoded twice; each takes about 200 bytes."""
-
 TreeName = tuple[PartitionId, int]
 """A partition and an N."""
 
@@ -64,13 +53,9 @@ class Trees:
         }
         self._ungrown = dict.fromkeys(sorted({partition for partition, _ in self._trees}))
         self._reached: dict[bytes, ItemKey] = {}
-        """By partition (two bytes) the last key that is in its trees or in the notes."""
-        self._notes: dict[ItemKey, bytes | None] = {}
-        self._notes_bytes = 0
+        """By partition (two bytes) the last key that its trees have seen."""
         self._last_key = _UNSEEN
         self._last_record: bytes | None = None
-        self._hashes: dict[ItemKey, tuple[bytes, int]] = {}
-        """Of the items hashed last: the record's digest and the item's hash."""
 
     # the store
 
@@ -85,16 +70,16 @@ class Trees:
         return record
 
     def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
-        """Make `record` the newest, and note what was there before."""
-        if key not in self._notes and key <= self._reached.get(key[:2], _UNSEEN):
-            self._note(key)
+        """Make `record` the newest."""
+        if key <= self._reached.get(key[:2], _UNSEEN):
+            self._replace(key, record)
         self._last_key = _UNSEEN
         self._store.put(key, record, token)
 
     def delete(self, key: ItemKey, token: Hashable) -> None:
-        """Remove the record, and note what it was."""
-        if key not in self._notes and key <= self._reached.get(key[:2], _UNSEEN):
-            self._note(key)
+        """Remove the record."""
+        if key <= self._reached.get(key[:2], _UNSEEN):
+            self._replace(key, None)
         self._last_key = _UNSEEN
         self._store.delete(key, token)
 
@@ -149,14 +134,6 @@ class Trees:
         """Partitions whose trees are still to be made from the store."""
         return len(self._ungrown)
 
-    def unsettled(self) -> int:
-        """Items that were changed and are still to be hashed."""
-        return len(self._notes)
-
-    def remembered(self) -> int:
-        """Items whose hash is remembered."""
-        return len(self._hashes)
-
     def grow(self) -> None:
         """Hash the next rows of the partitions that have no tree yet, one slice of them."""
         left = ROWS_MAX
@@ -184,13 +161,6 @@ class Trees:
         if damaged and (len(damaged) >= DAMAGED_KEYS_MAX or any(k[:2] == prefix for k in damaged)):
             self.lost(partition)
 
-    def settle(self, notes_max: int) -> None:
-        """Hash what the newest so many notes tell of."""
-        for _ in range(notes_max):
-            if not self._notes:  # one that is damaged takes those of its partition along
-                return
-            self._hash_note(*self._notes.popitem())
-
     def listed(
         self, name: TreeName, leaves: Collection[int], after: ItemKey, upto: ItemKey
     ) -> tuple[list[tuple[ItemKey, int]], ItemKey]:
@@ -211,18 +181,19 @@ class Trees:
 
     def validate(self) -> None:
         """Assert that the trees are those of the store; for tests, it reads everything."""
-        assert len(self._notes) <= NOTES_MAX, "too many changes wait to be hashed"
-        self.settle(len(self._notes))
         for (partition, n), tree in self._trees.items():
             if partition not in self._ungrown:
                 fresh = HashTree()
                 for key, record in self._store.scan(*partition_bounds(partition), 1 << 30):
+                    assert record[MARK_AT : MARK_AT + MARK_BYTES] == mark_of(
+                        decode_record(record)
+                    ), "a false mark"
                     if self.copies.get(table_of_key(key)) == n:
                         fresh.change(leaf_of(key), 0, fingerprint(key, record))
                 assert fresh == tree, f"the tree of partition {partition}, N={n} is not its items'"
 
-    def _note(self, key: ItemKey) -> None:
-        """Keep what a put replaces, until it is hashed."""
+    def _replace(self, key: ItemKey, record: bytes | None) -> None:
+        """What is there now out of the tree, `record` in."""
         before = self._last_record
         if key != self._last_key:
             try:
@@ -230,44 +201,13 @@ class Trees:
             except CorruptData:
                 self._forget(partition_of_key(key))
                 return
-        size = len(before or b"")
-        while self._notes and (
-            len(self._notes) >= NOTES_MAX or self._notes_bytes + size > NOTES_BYTES_MAX
-        ):
-            oldest = next(iter(self._notes))
-            self._hash_note(oldest, self._notes.pop(oldest))
-        if key <= self._reached.get(key[:2], _UNSEEN):  # unless the oldest turned out to be damaged
-            self._notes[key] = before
-            self._notes_bytes += size
-
-    def _hash_note(self, key: ItemKey, before: bytes | None) -> None:
-        """Bring the tree up to what is in the store now."""
-        self._notes_bytes -= len(before or b"")
-        try:
-            self._change(key, before, self._store.get(key))
-        except CorruptData:
-            self._forget(partition_of_key(key))
+        self._change(key, before, record)
 
     def _change(self, key: ItemKey, before: bytes | None, after: bytes | None) -> None:
         """Old hash out, new hash in; nothing for items of no tree."""
-        n = self.copies.get(table_of_key(key), 0)
-        tree = self._trees.get((partition_of_key(key), n))
+        tree = self._trees.get((partition_of_key(key), self.copies.get(table_of_key(key), 0)))
         if tree is not None:
-            before_hash = 0 if before is None else self._hash(key, before)
-            after_hash = 0 if after is None else self._hash(key, after)
-            tree.change(leaf_of(key), before_hash, after_hash)
-
-    def _hash(self, key: ItemKey, record: bytes) -> int:
-        """The item's hash, from memory if its record was the last one hashed of this item."""
-        digest = record[:DIGEST_BYTES]
-        known = self._hashes.get(key)
-        if known is not None and known[0] == digest:
-            return known[1]
-        hashed = fingerprint(key, record)
-        if known is None and len(self._hashes) >= HASHES_MAX:
-            del self._hashes[next(iter(self._hashes))]
-        self._hashes[key] = (digest, hashed)
-        return hashed
+            tree.change(leaf_of(key), fingerprint(key, before), fingerprint(key, after))
 
     def _forget(self, partition: PartitionId) -> None:
         """What a tree took in cannot be read any more to take it out: grow it anew."""
@@ -276,6 +216,4 @@ class Trees:
             if name[0] == partition:
                 self._trees[name] = HashTree()
         self._reached.pop(partition.to_bytes(2, "big"), None)
-        for key in [key for key in self._notes if partition_of_key(key) == partition]:
-            self._notes_bytes -= len(self._notes.pop(key) or b"")
         self._ungrown[partition] = None

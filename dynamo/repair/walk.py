@@ -44,8 +44,6 @@ TREES_AT_ONCE = 16
 a little; lowering it: less memory for the leaves found, at most 1,024 of each tree."""
 PUSH_BYTES_MAX = 1 << 20
 """Records pushed before the other side is heard again, and one more."""
-NOTES_AT_ONCE = 256
-"""Changes hashed in one go, about 2 ms."""
 NOBODY = 0
 """The request id of a push: its acknowledgement is not waited for, the next comparison tells."""
 
@@ -127,10 +125,6 @@ class Walker(NamedTuple):
         """The places where the other side has another hash, with the hashes of its children."""
         unequal: dict[Place, bytes] = {}
         for first in range(0, len(places), NODES_AT_ONCE_MAX):
-            while self.trees.unsettled():
-                self.trees.settle(NOTES_AT_ONCE)
-                if self.trees.unsettled():
-                    yield Pause(0)
             nodes = {
                 (name, node): (*name, node, tree.hash(node))
                 for name, node in places[first : first + NODES_AT_ONCE_MAX]

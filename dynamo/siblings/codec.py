@@ -1,11 +1,15 @@
 """A record as bytes, and a context as bytes.
 
-    record  = digest (8 bytes) + msgpack [format, vector, gaps, floor, operations, values]
+    record  = digest (8 bytes) + msgpack [format, mark, vector, gaps, floor, operations, values]
     context = format (1) + item's tag (4) + msgpack [vector, gaps, stamp, operations] + check (4)
 
 The digest is the first half of mmh3 x64 128 over what follows. It is the record's checksum on
 disks and wires, and what a conditional read compares: replicas store a coordinator's bytes
 verbatim, so equal replicas have equal digests. Unequal bytes may still be the same record.
+
+The mark (8 bytes, always at the same place) is equal if and only if neither of two records can
+teach the other: the hash of history and live dots. It is made once, by whoever encodes the record,
+so that hash trees need not decode what they hash (dynamo.siblings.fingerprint).
 """
 
 import mmh3
@@ -24,9 +28,12 @@ from dynamo.siblings.record import (
 )
 from dynamo.types import ItemKey
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 CONTEXT_FORMAT = b"\x01"
 DIGEST_BYTES = 8
+MARK_BYTES = 8
+MARK_AT = DIGEST_BYTES + 4
+"""Behind one byte each for the list and the format, and two for a string of bytes."""
 STAMP_MAX = 1 << 63
 CONTEXT_BYTES_MAX = 64 << 10
 """Larger than any honest context; a longer one is refused unread."""
@@ -38,21 +45,43 @@ _pack = msgpack.Packer(autoreset=True).pack
 
 def encode_record(record: Record) -> bytes:
     """The record's bytes, digest first."""
-    history, floor, operations, values = record
-    gaps = history.gaps or None
-    body = _pack((RECORD_FORMAT, history.vector, gaps, floor, operations, values))
+    (vector, gaps), floor, operations, values = record
+    mark = mark_of(record)
+    body = _pack((RECORD_FORMAT, mark, vector, gaps or None, floor, operations, values))
     data: bytes = _digest(body)[:DIGEST_BYTES] + body
     return data
+
+
+def mark_of(record: Record) -> bytes:
+    """What two replicas compare (see above).
+
+    Not the digest: replicas prune what they remember of old operations each in its own time, and a
+    mapping's order tells who wrote first, so the same record has several forms of bytes. Two that
+    supersede each other have one history and the same live dots, and a dot names one value for
+    ever.
+    """
+    (vector, gaps), _, _, values = record
+    known = _pack(
+        (
+            sorted(vector.items()),
+            sorted(gaps.items()) if gaps else None,
+            sorted([(value.actor, value.counter) for value in values]),
+        )
+    )
+    mark: bytes = _digest(known)[:MARK_BYTES]
+    return mark
 
 
 def decode_record(data: bytes) -> Record:
     """The inverse. Raises CorruptData for anything that `encode_record` did not make."""
     try:
-        form, vector, gaps, floor, operations, values = msgpack.unpackb(
+        form, mark, vector, gaps, floor, operations, values = msgpack.unpackb(
             memoryview(data)[DIGEST_BYTES:], use_list=False, strict_map_key=False
         )
         if form != RECORD_FORMAT:
             raise CorruptData(f"record of unknown format {form!r}")
+        if data[MARK_AT : MARK_AT + MARK_BYTES] != mark:
+            raise CorruptData("a record's mark is not where it belongs")
         record = Record(
             History(vector, gaps or NO_GAPS), floor, operations, tuple(map(Value._make, values))
         )

@@ -27,8 +27,9 @@ import msgpack
 from dynamo.errors import CorruptData
 from dynamo.storage.files import SECTOR_BYTES
 
-FORMAT = 1
-"""Raised when the bytes below change their meaning; stands in every segment and every group."""
+FORMAT = 2
+"""Raised when the bytes below, or the records in them, change their meaning; stands in every
+segment and every group."""
 
 HEADER_BYTES = SECTOR_BYTES
 
@@ -60,12 +61,12 @@ def header_block() -> bytes:
 
 
 def header_is_sound(data: bytes) -> bool:
-    """Whether a segment's header block reads well; raises CorruptData for a newer format."""
+    """Whether a segment's header block reads well; raises CorruptData for another format."""
     block, checksum = data[: HEADER_BYTES - 4], data[HEADER_BYTES - 4 : HEADER_BYTES]
     sound = block.startswith(_SEGMENT_MAGIC) and checksum == _CHECKSUM.pack(crc32(block))
     found = int.from_bytes(block[len(_SEGMENT_MAGIC) :][:2], "big")
-    if sound and found > FORMAT:
-        raise CorruptData(f"the log is in format {found}, this program reads up to {FORMAT}")
+    if sound and found != FORMAT:
+        raise CorruptData(f"the log is in format {found}, this program reads {FORMAT} only")
     return sound
 
 

@@ -37,7 +37,7 @@ def _no_exchange(self: Exchange, up: Any, now_ms: float) -> list[Any]:
     return []
 
 
-def _no_notes(self: Trees, key: Any, record: bytes, token: Any) -> None:
+def _put_unhashed(self: Trees, key: Any, record: bytes, token: Any) -> None:
     self._store.put(key, record, token)
 
 
@@ -166,7 +166,7 @@ BUGS = {
     ),
     "puts unseen by the hash trees": Bug(
         "Owners that differ compare alike.",
-        ((Trees, "put", _no_notes),),
+        ((Trees, "put", _put_unhashed),),
     ),
     "repairs without a bound": Bug(
         "Every difference seen is remembered until memory ends.",

@@ -17,8 +17,8 @@ import msgpack
 
 from dynamo.errors import IncompatiblePeer, ProtocolViolation, WrongCluster
 
-PROTOCOL_MIN: Final = 1
-PROTOCOL_MAX: Final = 1
+PROTOCOL_MIN: Final = 2
+PROTOCOL_MAX: Final = 2
 """The protocol versions this code speaks."""
 
 MAGIC: Final = b"DYNM"

@@ -293,17 +293,21 @@ def test_a_damaged_record_is_repaired_by_whatever_meets_it(
 
 
 def test_records_are_told_apart_from_bytes_that_only_look_like_one() -> None:
+    mark = bytes(8)
     parts = [
-        (1, {"n1/a": -1}, None, 0, {}, ()),
-        (1, {1: 1}, None, 0, {}, ()),
-        (1, {"n1/a": 5}, {"n1/a": ((4, 9),)}, 0, {}, ()),
-        (1, {"n1/a": 5}, {"n1/a": None}, 0, {}, ()),
-        (1, {"n1/a": 5}, None, "floor", {}, ()),
-        (1, {"n1/a": 5}, None, 0, {b"short": 1}, ()),
-        (1, {"n1/a": 5}, None, 0, {bytes(20): 3}, ()),
-        (1, {"n1/a": 5}, None, 0, {}, (("n1/a", 6, 1, bytes(20), b"v"),)),
-        (1, {"n1/a": 5}, None, 0, {}, (("n1/a", 5, None, bytes(20), b"v"),)),
-        (1, None, None, None, None, None),
+        (2, mark, {"n1/a": -1}, None, 0, {}, ()),
+        (2, mark, {1: 1}, None, 0, {}, ()),
+        (2, mark, {"n1/a": 5}, {"n1/a": ((4, 9),)}, 0, {}, ()),
+        (2, mark, {"n1/a": 5}, {"n1/a": None}, 0, {}, ()),
+        (2, mark, {"n1/a": 5}, None, "floor", {}, ()),
+        (2, mark, {"n1/a": 5}, None, 0, {b"short": 1}, ()),
+        (2, mark, {"n1/a": 5}, None, 0, {bytes(20): 3}, ()),
+        (2, mark, {"n1/a": 5}, None, 0, {}, (("n1/a", 6, 1, bytes(20), b"v"),)),
+        (2, mark, {"n1/a": 5}, None, 0, {}, (("n1/a", 5, None, bytes(20), b"v"),)),
+        (2, mark, None, None, None, None, None),
+        (1, mark, {"n1/a": 5}, None, 0, {}, ()),
+        (2, b"short", {"n1/a": 5}, None, 0, {}, ()),
+        (2, 12345678, {"n1/a": 5}, None, 0, {}, ()),
         (2, {"n1/a": 5}, None, 0, {}, ()),
     ]
     for body in map(msgpack.packb, parts):

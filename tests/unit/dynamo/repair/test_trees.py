@@ -11,10 +11,10 @@ from dynamo.config import TableConfig, builtin
 from dynamo.errors import CorruptData
 from dynamo.keys import partition_of_key
 from dynamo.merkle.tree import LEAVES, ROOT, leaf_of
-from dynamo.repair import trees as module
-from dynamo.repair.trees import HASHES_MAX, NOTES_BYTES_MAX, NOTES_MAX, ROWS_MAX, Trees
+from dynamo.repair.trees import ROWS_MAX, Trees
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member, Ring
+from dynamo.siblings.codec import MARK_AT
 from dynamo.siblings.fingerprint import fingerprint
 from dynamo.storage.memory_engine import MemoryEngine
 from dynamo.types import ItemKey, NodeId, PartitionId, TableId
@@ -96,16 +96,13 @@ def test_an_item_is_in_the_tree_of_its_tables_n() -> None:
         assert two.hash(ROOT) == fingerprint(key, record(1))
 
 
-def test_puts_are_seen_at_once_and_hashed_later() -> None:
+def test_puts_are_in_the_trees_at_once() -> None:
     trees = grown(trees_over(filled()))
     for counter in (2, 3):
         for key in KEYS:
             trees.put(item(Q, key), record(counter), None)
-    assert trees.unsettled() == len(KEYS), "two puts of a key are one change"
+        trees.validate()
     assert trees.get(item(Q, KEYS[0])) == record(3)
-    trees.settle(len(KEYS) - 1)
-    assert trees.unsettled() == 1
-    trees.validate()
 
 
 def test_puts_between_the_slices_of_a_scan_are_counted_once() -> None:
@@ -124,13 +121,11 @@ def test_puts_between_the_slices_of_a_scan_are_counted_once() -> None:
             trees.get(_in_partition(5, rng.randrange(4 * ROWS_MAX)))
             trees.put(_in_partition(5, rng.randrange(4 * ROWS_MAX)), record(counter), None)
             trees.delete(_in_partition(5, rng.randrange(4 * ROWS_MAX)), None)
-        if counter % 3:
-            trees.settle(2)
     trees.validate()
 
 
-def test_removals_are_seen_at_once_and_hashed_later() -> None:
-    """A put after one, or before it, is the same change: what is there in the end counts."""
+def test_removals_are_in_the_trees_at_once() -> None:
+    """Puts after and before them as well."""
     trees = grown(trees_over(filled()))
     for number, key in enumerate(KEYS):
         if number % 3 == 1:
@@ -138,7 +133,6 @@ def test_removals_are_seen_at_once_and_hashed_later() -> None:
         trees.delete(item(Q, key), None)
         if number % 3 == 2:
             trees.put(item(Q, key), record(3), None)
-        trees.settle(number % 2)
     assert trees.get(item(Q, KEYS[0])) is None
     trees.validate()
 
@@ -150,42 +144,6 @@ def test_a_read_of_one_item_does_not_pass_for_that_of_another() -> None:
         trees.put(item(Q, other), record(2), None)
         trees.get(item(Q, other))
         trees.put(item(Q, other), record(3), None)
-    trees.validate()
-
-
-def test_notes_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert NOTES_MAX > 20
-    monkeypatch.setattr(module, "NOTES_MAX", 20)
-    trees = grown(trees_over(filled()))
-    for key in KEYS[:100]:
-        trees.put(item(Q, key), record(2), None)
-        assert trees.unsettled() <= 20
-    trees.validate()
-
-
-def test_remembered_hashes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert HASHES_MAX > 20
-    monkeypatch.setattr(module, "HASHES_MAX", 20)
-    trees = grown(trees_over(filled()))
-    for number in (2, 3):
-        for key in KEYS[:100]:
-            trees.put(item(Q, key), record(number), None)
-        trees.settle(100)
-        assert trees.remembered() == 20
-    trees.validate()
-
-
-def test_notes_are_bounded_in_bytes() -> None:
-    trees = grown(trees_over(MemoryEngine()))
-    large = bytes(NOTES_BYTES_MAX // 3)
-    for key in KEYS[:6]:
-        trees.put(item(Q, key), record(1, large), None)
-    trees.settle(6)
-    for key in KEYS[:6]:
-        trees.put(item(Q, key), record(2, large), None)
-    assert trees.unsettled() == 2, "a third of the bound each, and a little more"
-    trees.put(item(Q, KEYS[6]), record(1, 2 * large + large), None)
-    trees.put(item(Q, KEYS[6]), record(2), None)
     trees.validate()
 
 
@@ -203,33 +161,26 @@ def test_what_replaces_a_damaged_record_makes_its_partition_grow_anew() -> None:
     trees.put(key, record(2), None)
     assert trees.ungrown() == 1
     assert trees.tree((partition_of_key(key), 3)) is None
-    assert trees.unsettled() == 0, "its notes are void: the scan will see what they tell of"
     trees.put(other, record(3), None)
     grown(trees)
 
 
-def test_what_is_damaged_before_it_is_hashed_does_so_too() -> None:
+def test_what_a_removal_finds_damaged_makes_its_partition_grow_anew() -> None:
     engine = filled()
     trees = grown(trees_over(engine))
     key = item(Q, KEYS[0])
-    trees.put(key, record(2), None)
     engine.damaged.add(key)
-    trees.settle(1)
+    trees.delete(key, None)
     assert trees.ungrown() == 1
-    engine.put(key, record(2), None)
     grown(trees)
 
 
-def test_a_damaged_record_takes_the_notes_of_its_partition_along() -> None:
-    engine = filled()
-    trees = grown(trees_over(engine))
-    keys = [_in_partition(5, number) for number in range(3)]
-    for key in keys:
-        trees.put(key, record(2), None)
-    engine.damaged.add(keys[-1])
-    trees.settle(NOTES_MAX)
-    assert (trees.unsettled(), trees.ungrown()) == (0, 1)
-    grown(trees).validate()
+def test_a_false_mark_is_found() -> None:
+    engine = MemoryEngine()
+    sound = record(1)
+    engine.put(item(Q, KEYS[0]), sound[:MARK_AT] + bytes(8) + sound[MARK_AT + 8 :], None)
+    with pytest.raises(AssertionError, match="a false mark"):
+        grown(trees_over(engine))
 
 
 def test_a_page_lists_the_items_below_some_leaves() -> None:

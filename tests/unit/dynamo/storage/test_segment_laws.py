@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dynamo.errors import CorruptData
 from dynamo.storage.segment import (
+    FORMAT,
     HEADER_BYTES,
     SECTOR_BYTES,
     Writes,
@@ -104,9 +105,10 @@ def test_a_truncated_segment_ends_early_and_quietly(groups: list[Writes], length
     assert decoded(whole[:length]) == groups[: len(decoded(whole[:length]))]
 
 
-def test_a_segment_of_a_newer_format_is_refused() -> None:
+@pytest.mark.parametrize("other", [FORMAT - 1, FORMAT + 1])
+def test_a_segment_of_another_format_is_refused(other: int) -> None:
     block = bytearray(header_block())
-    block[len(b"dynamo-kv log\n") + 1] += 1
+    block[len(b"dynamo-kv log\n") + 1] = other
     block[-4:] = crc32(block[:-4]).to_bytes(4, "big")
-    with pytest.raises(CorruptData, match="format 2"):
+    with pytest.raises(CorruptData, match=f"format {other}"):
         header_is_sound(bytes(block))

@@ -45,7 +45,7 @@ def test_the_highest_common_version_is_agreed() -> None:
 
 
 def test_another_cluster_is_told_apart_and_a_client_may_not_care() -> None:
-    assert agree(NODE, CLIENT) == 1
+    assert agree(NODE, CLIENT) == 2
     assert agree(NODE, CLIENT._replace(cluster=NODE.cluster)) == 1
     with pytest.raises(WrongCluster, match="node 'n2' is of cluster 09, we are of 0102"):
         agree(NODE, NODE._replace(name="n2", cluster=b"\x09"))
@@ -83,7 +83,7 @@ def test_strangers_are_told_where_they_are(first: bytes, words: str) -> None:
         ("cluster", "text"),
         ("cluster", b""),
         ("version_min", -1),
-        ("version_min", 2),
+        ("version_min", 3),
         ("version_max", True),
         ("boot", 1 << 63),
         ("boot_remembered", "3"),

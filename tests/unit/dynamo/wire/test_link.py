@@ -70,7 +70,7 @@ async def test_messages_arrive_in_order_and_are_counted(side: Make) -> None:
     node, client = await side(NODE), await side(CLIENT)
     node.echo = True
     link = await client.links.dial("127.0.0.1", await node.links.listen())
-    assert (link.their_hello, link.version, node.heard) == (NODE, 1, [CLIENT])
+    assert (link.their_hello, link.version, node.heard) == (NODE, 2, [CLIENT])
     for number in range(600):  # more than wait for the end of a tick
         if number % 3:
             link.send((10, number))
@@ -133,7 +133,7 @@ async def test_dialing_the_wrong_ones_says_why(side: Make) -> None:
     with pytest.raises(ConnectionError, match="refused: node 'n2' is of cluster 02, we are of 01"):
         await other.links.dial("127.0.0.1", port)
     newer = await side(CLIENT._replace(version_min=3, version_max=4))
-    with pytest.raises(ConnectionError, match="speaks protocol 3-4, we speak 1-1"):
+    with pytest.raises(ConnectionError, match="speaks protocol 3-4, we speak 2-2"):
         await newer.links.dial("127.0.0.1", port)
     assert "of cluster 02" in str(await soon(node.lost.get()))
     assert "protocol 3-4" in str(await soon(node.lost.get()))
@@ -146,7 +146,7 @@ async def test_dialing_the_wrong_ones_says_why(side: Make) -> None:
     ("theirs", "error"),
     [
         (NODE._replace(cluster=b"\x02"), WrongCluster),
-        (NODE._replace(version_min=2, version_max=2), IncompatiblePeer),
+        (NODE._replace(version_min=3, version_max=3), IncompatiblePeer),
     ],
 )
 async def test_a_dialer_judges_too(side: Make, theirs: Hello, error: type[Exception]) -> None:
