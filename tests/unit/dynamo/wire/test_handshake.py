@@ -46,7 +46,7 @@ def test_the_highest_common_version_is_agreed() -> None:
 
 def test_another_cluster_is_told_apart_and_a_client_may_not_care() -> None:
     assert agree(NODE, CLIENT) == 2
-    assert agree(NODE, CLIENT._replace(cluster=NODE.cluster)) == 1
+    assert agree(NODE, CLIENT._replace(cluster=NODE.cluster)) == 2
     with pytest.raises(WrongCluster, match="node 'n2' is of cluster 09, we are of 0102"):
         agree(NODE, NODE._replace(name="n2", cluster=b"\x09"))
     with pytest.raises(ProtocolViolation, match="two clients"):
