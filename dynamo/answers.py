@@ -7,7 +7,7 @@ ReplicaRefused ───────────────▶ refused ──�
 
 from typing import Any
 
-from dynamo.background import Part
+from dynamo.background import Background
 from dynamo.coordination.decisions import (
     GETS,
     OUTCOMES,
@@ -40,11 +40,10 @@ class Answers:
         gets: Gets,
         outcomes: Outcomes,
         repairs: Repairs,
-        by_tag: dict[int, Part],
+        background: Background,
     ) -> None:
-        """`by_tag`: background parts that replicas answer."""
         self._puts, self._gets, self._outcomes = puts, gets, outcomes
-        self._repairs, self._by_tag = repairs, by_tag
+        self._repairs, self._background = repairs, background
 
     def handlers(self) -> dict[type[Any], Any]:
         """Who takes which message: (source, message, now) -> decisions."""
@@ -80,7 +79,7 @@ class Answers:
             return self._puts.acknowledge(node, id, now.monotonic_ms, record is None, whole)
         if tag == OUTCOMES:
             return self._outcomes.acknowledge(node, id, record, now.monotonic_ms)
-        if (part := self._by_tag.get(tag)) is not None:
+        if (part := self._background.answering(tag)) is not None:
             return part.acknowledged(node, id, record, whole, now.monotonic_ms)
         return []
 
@@ -93,7 +92,7 @@ class Answers:
             return self._gets.answer(node, id, record, False, now.monotonic_ms)
         if tag == OUTCOMES:
             return self._outcomes.answer(node, id, record, now.monotonic_ms)
-        if (part := self._by_tag.get(tag)) is not None:
+        if (part := self._background.answering(tag)) is not None:
             return part.answered(node, id, record, now.monotonic_ms)
         return self._repairs.answer(node, id, record) if tag == REPAIRS else []
 
@@ -108,6 +107,6 @@ class Answers:
             return self._gets.refuse(source, id, message.cause, now.monotonic_ms)
         if tag == OUTCOMES:
             return self._outcomes.refuse(source, id, message.cause, now.monotonic_ms)
-        if (part := self._by_tag.get(tag)) is not None:
+        if (part := self._background.answering(tag)) is not None:
             return part.refused(source, id, message.cause, now.monotonic_ms)
         return self._repairs.refuse(source, id) if tag == REPAIRS else []

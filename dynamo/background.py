@@ -6,13 +6,18 @@
 
 Rebuilding, handoff, exchanges, membership and transfers are such parts. Each is a machine of its
 own that knows nothing of the others; what it decides goes through the kernel's `_perform` like
-every decision. The kernel asks `handlers` once, at its start, and pays nothing per operation.
+every decision. The kernel asks `handlers` once, at its start; an operation pays for one flag.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from dynamo.types import Instant, NodeId
+
+LOOK_MS = 20.0
+"""What an operation makes due sooner (a hint for a node that is up) is noticed so late at most.
+Raising it: less is spent on asking all parts for their deadlines while operations run; lowering it:
+such work begins sooner."""
 
 Handler = Callable[[Any, Any, Instant], list[Any]]
 """(source, message, now) -> decisions."""
@@ -88,7 +93,13 @@ class Background:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = tuple(parts)
-        self.by_tag = {part.tag: part for part in self._parts if part.tag is not None}
+        self._by_tag = {part.tag: part for part in self._parts if part.tag is not None}
+        self._due_ms: float | None = None
+        self._look_ms = 0.0
+        self._touched = True
+        """A part was told something: its deadline is not the one that was seen last."""
+        self.stirred = True
+        """The kernel did something else, of which a part may have heard."""
 
     def handlers(self) -> dict[type[Any], Handler]:
         """Every part's messages; no two parts take the same."""
@@ -97,29 +108,54 @@ class Background:
             own = part.handlers()
             assert not handlers.keys() & own.keys(), "two parts take one message"
             handlers |= own
-        return handlers
+        return {kind: self._touching(handler) for kind, handler in handlers.items()}
+
+    def _touching(self, handler: Handler) -> Handler:
+        def handle(source: Any, message: Any, now: Instant) -> list[Any]:
+            self._touched = True
+            return handler(source, message, now)
+
+        return handle
+
+    def answering(self, tag: int) -> Part | None:
+        """The part whose requests have this tag, to be told an answer."""
+        part = self._by_tag.get(tag)
+        if part is not None:
+            self._touched = True
+        return part
 
     def advance(self, up: set[NodeId], now_ms: float) -> list[Any]:
         """A peer came up: everybody looks again."""
+        self._touched = True
         return [made for part in self._parts for made in part.advance(up, now_ms)]
 
     def expire(self, up: set[NodeId], now_ms: float) -> list[Any]:
         """A Tick: those whose time has come go on."""
         made: list[Any] = []
+        due_ms = self.deadline()
+        if due_ms is None or now_ms < due_ms:
+            return made
         for part in self._parts:
             due_ms = part.deadline()
             if due_ms is not None and due_ms <= now_ms:
                 made += part.advance(up, now_ms)
+        self._look_ms, self._touched, self.stirred = now_ms + LOOK_MS, True, False
         return made
 
     def lost(self, node: NodeId, reason: str, now_ms: float) -> list[Any]:
         """A peer's link is gone."""
+        self._touched = True
         return [made for part in self._parts for made in part.lost(node, reason, now_ms)]
 
     def deadline(self) -> float | None:
         """When a Tick is wanted."""
-        wanted = (part.deadline() for part in self._parts)
-        return min((due for due in wanted if due is not None), default=None)
+        if self._touched:
+            self._touched = False
+            wanted = [part.deadline() for part in self._parts]
+            self._due_ms = min([due for due in wanted if due is not None], default=None)
+        if self.stirred and (self._due_ms is None or self._look_ms < self._due_ms):
+            return self._look_ms
+        return self._due_ms
 
     def validate(self) -> None:
         """Assert the invariants of all parts."""

@@ -177,7 +177,7 @@ class Kernel:
         every = [*parts, *(part for part in changes if part is not None)]
         self._background = Background([*every, governor_of(every, scope.meters, self.in_flight)])
         machines = (self._puts, self._gets, self._outcomes, self._repairs)
-        self._answers = Answers(*machines, self._background.by_tag)
+        self._answers = Answers(*machines, self._background)
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in what happened; answer what is to be done about it, in order."""
@@ -198,6 +198,8 @@ class Kernel:
             assert isinstance(event, ClientGone), "an unknown event"
         while self._replica.damaged:
             self._repairs.request(self._replica.damaged.pop(), now.monotonic_ms)
+        if effects:
+            self._background.stirred = True
         return effects
 
     def begin(self, now: Instant) -> list[Effect]:

@@ -57,7 +57,7 @@ class LocalCluster:
         if not structlog.is_configured():  # an application's tests want to see its own words
             quiet = structlog.make_filtering_bound_logger(logging.WARNING)
             structlog.configure(wrapper_class=quiet)
-        new = self._path is None or not self._path.exists()
+        new = self._is_new()
         try:
             for name in self.names:
                 await self._enter(name, bootstrap=new)
@@ -101,6 +101,10 @@ class LocalCluster:
     def _is_settled(self, node: Node) -> bool:
         linked = all(node.is_linked(other.me) for other in self._nodes.values() if other != node)
         return linked and (node.is_serving() or len(self._nodes) == 1)
+
+    def _is_new(self) -> bool:
+        """Whether no node has ever kept anything here."""
+        return self._path is None or not any((self._path / name).exists() for name in self.names)
 
     async def _enter(self, name: str, *, bootstrap: bool) -> None:
         stack = AsyncExitStack()

@@ -68,7 +68,7 @@ async def test_a_restarted_node_really_has_its_data(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_data_under_a_path_is_found_again(tmp_path: Path) -> None:
-    path = tmp_path / "data"
+    path = tmp_path  # it exists, and is empty
     async with LocalCluster(path=path) as cluster, connect(cluster.seeds) as db:
         await fill(db.table("cart"))
     assert sorted(entry.name for entry in path.iterdir()) == ["n1", "n2", "n3"]
