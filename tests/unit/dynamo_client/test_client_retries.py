@@ -131,10 +131,11 @@ async def test_the_retry_budget_ends_retries_under_overload(
 
 
 async def test_no_put_fails_while_one_node_is_full_and_the_budget_is_gone(
-    db: Database, cluster: FakeCluster
+    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found by `dynamo-bench chaos --faults full`: a third of all puts came to the full node first,
     each cost a retry of a budget of a tenth, and once that was spent puts failed as overloaded."""
+    monkeypatch.setattr(calls, "PATIENCE_MS_MIN", 1000.0)  # nobody is suspect on a busy machine
     cluster["n1"].rule(PUT, refuse(FULL))
     router = db._opened_router()
     while router.calls.retries.spend():
