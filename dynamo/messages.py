@@ -57,6 +57,8 @@ class Put(NamedTuple):
     payload: bytes | None
     operation: OperationId
     w: int
+    strict: bool = False
+    """Only owners may count, also where the table is sloppy."""
 
 
 class Get(NamedTuple):
@@ -70,6 +72,8 @@ class Get(NamedTuple):
     key: bytes
     sort_key: bytes
     r: int
+    strict: bool = False
+    """As for a Put."""
 
 
 class AskOutcome(NamedTuple):
@@ -383,8 +387,8 @@ def _kind(
 
 _OPTIONAL = (bytes, None)
 _KINDS: dict[int, _Kind] = {
-    PUT: _kind(Put, int, int, int, int, bytes, bytes, _OPTIONAL, _OPTIONAL, bytes, int),
-    GET: _kind(Get, int, int, int, int, bytes, bytes, int),
+    PUT: _kind(Put, int, int, int, int, bytes, bytes, _OPTIONAL, _OPTIONAL, bytes, int, bool),
+    GET: _kind(Get, int, int, int, int, bytes, bytes, int, bool),
     ASK_OUTCOME: _kind(AskOutcome, int, int, int, int, bytes, bytes, bytes),
     ASK_REPAIR: _kind(AskRepair, bytes, check=lambda raw: len(raw[1]) >= ITEM_KEY_BYTES_MIN),
     ASK_CLUSTER: _kind(AskCluster, int),

@@ -33,6 +33,7 @@ class Target(NamedTuple):
     table: str
     key: str
     sort_key: str
+    strict: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Its part of the JSON object."""
@@ -41,7 +42,9 @@ class Target(NamedTuple):
 
 async def get(db: Database, target: Target, r: int | None) -> Answer:
     """All live values of an item."""
-    item = await db.table(target.table, lenient()).get(target.key, sort_key=target.sort_key, r=r)
+    item = await db.table(target.table, lenient(), strict=target.strict).get(
+        target.key, sort_key=target.sort_key, r=r
+    )
     told = {
         **target.as_json(),
         "found": item.found,
@@ -59,7 +62,7 @@ async def put(
     db: Database, target: Target, value: Any, context: bytes | None, blind: bool, w: int | None
 ) -> Answer:
     """Write in place of what `context` covers, of what is there now, or of nothing."""
-    table = db.table(target.table, lenient())
+    table = db.table(target.table, lenient(), strict=target.strict)
     if context is None and not blind:
         context = (await table.get(target.key, sort_key=target.sort_key)).context
     after = await table.put(target.key, value, context, sort_key=target.sort_key, w=w)
@@ -70,7 +73,7 @@ async def delete(
     db: Database, target: Target, context: bytes | None, blind: bool, w: int | None
 ) -> Answer:
     """Remove what `context` covers, or all that is there now."""
-    table = db.table(target.table, lenient())
+    table = db.table(target.table, lenient(), strict=target.strict)
     if context is None and not blind:
         item = await table.get(target.key, sort_key=target.sort_key)
         context = item.context

@@ -39,6 +39,9 @@ ContextText = Annotated[
 Blind = Annotated[
     bool, typer.Option("--blind", help="Neither read first nor replace anything known.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="No node stands in for an owner of the key.")
+]
 Writes = Annotated[int | None, typer.Option("--w", metavar="W", help="Durable copies to wait for.")]
 
 
@@ -81,13 +84,14 @@ def put(
     seen: ContextText = None,
     blind: Blind = False,
     w: Writes = None,
+    strict: Strict = False,
     raw_file: Annotated[
         str | None, typer.Option(metavar="F", help="The value: this file's bytes; - is stdin.")
     ] = None,
     json_value: Annotated[bool, typer.Option("--json-value", help="VALUE is JSON.")] = False,
 ) -> None:
     """Write a value in place of what is there now."""
-    target = Target(table, key, sort_key)
+    target = Target(table, key, sort_key, strict)
     run(
         context,
         lambda db: actions.put(
@@ -106,9 +110,10 @@ def get(
     r: Annotated[
         int | None, typer.Option("--r", metavar="R", help="Replicas that must answer.")
     ] = None,
+    strict: Strict = False,
 ) -> None:
     """Print the value; if there are siblings, all of them and the context."""
-    run(context, lambda db: actions.get(db, Target(table, key, sort_key), r))
+    run(context, lambda db: actions.get(db, Target(table, key, sort_key, strict), r))
 
 
 @app.command()
@@ -120,9 +125,10 @@ def delete(
     seen: ContextText = None,
     blind: Blind = False,
     w: Writes = None,
+    strict: Strict = False,
 ) -> None:
     """Remove what is there now."""
-    target = Target(table, key, sort_key)
+    target = Target(table, key, sort_key, strict)
     run(
         context,
         lambda db: actions.delete(db, target, _seen(seen, blind), blind, w),

@@ -92,11 +92,13 @@ class Database:
     ) -> None:
         await self._stack.aclose()
 
-    def table(self, name: str, codec: Codec | None = None) -> Table:
-        """A table by its name. Raises UnknownTable."""
+    def table(self, name: str, codec: Codec | None = None, *, strict: bool = False) -> Table:
+        """A table by its name. `strict`: in these calls no other node stands in for an owner that
+        cannot be reached, also where the table is sloppy. Raises UnknownTable."""
         config = self._opened_router().view.table(name)
         assert self._operations is not None, "the database is open"
-        return Table(self._operations, config.id, name, codec or self._codec, self._timeout_ms)
+        codec, timeout_ms = codec or self._codec, self._timeout_ms
+        return Table(self._operations, config.id, name, codec, timeout_ms, strict)
 
     async def outcome(self, operation_id: str, *, timeout_ms: float | None = None) -> str:
         """What became of a write: `applied`, `not applied` (and it never will be), or `unknown`

@@ -49,6 +49,8 @@ class Place(NamedTuple):
     key: bytes
     sort_key: bytes
     partition: PartitionId
+    strict: bool = False
+    """Only its owners may count."""
 
 
 class Operations:
@@ -58,7 +60,9 @@ class Operations:
         self._router, self._calls, self._clock = router, router.calls, router.clock
         self._reads = reads
 
-    def place(self, id: TableId, whose: object, whose_sort: object) -> Place:
+    def place(
+        self, id: TableId, whose: object, whose_sort: object, *, strict: bool = False
+    ) -> Place:
         """Where the item of a key and a sort key lives. Raises KeyTooLarge, InvalidRequest."""
         view = self._router.view
         key, sort_key = _bytes(whose), _bytes(whose_sort)
@@ -71,11 +75,11 @@ class Operations:
             most = limits.sort_key_bytes_max
             raise KeyTooLarge(f"the sort key has {len(sort_key)} bytes, at most {most}")
         partition = partition_of(token_of(id, key), view.ring.partitions)
-        return Place(view.tables[id], key, sort_key, partition)
+        return Place(view.tables[id], key, sort_key, partition, strict)
 
     async def get(self, place: Place, r: object, deadline_ms: float) -> tuple[Any, Context]:
         """(payloads, context). Raises DynamoError."""
-        table, key, sort_key, partition = place
+        table, key, sort_key, partition, _ = place
         quorum = _quorum("R", r, table.r, table.n)
         if self._reads == "server":
             return await self._get_from_coordinator(place, quorum, deadline_ms)
@@ -110,7 +114,7 @@ class Operations:
         while True:
             now_ms = self._calls.now_ms()
             operation = self._clock.operation(now_ms, ahead_ms, (place.table.id, *place[1:3]))
-            table, key, sort_key, partition = place
+            table, key, sort_key, partition, strict = place
             body = (
                 table.id,
                 key,
@@ -119,6 +123,7 @@ class Operations:
                 payload,
                 operation,
                 0 if w is None else quorum,
+                strict,
             )
             call = Coordinated(
                 self._router, PUT, body, partition, table.n, deadline_ms, quorum, True
@@ -171,7 +176,7 @@ class Operations:
         self, place: Place, r: int, deadline_ms: float
     ) -> tuple[Any, Context]:
         """What a coordinator finds."""
-        body = (place.table.id, place.key, place.sort_key, r)
+        body = (place.table.id, place.key, place.sort_key, r, place.strict)
         answer = await self._coordinated(GET, body, place, r, deadline_ms)
         self._clock.observe(answer.stamp, self._calls.now_ms())
         return answer.payloads, answer.context

@@ -148,10 +148,10 @@ class Database:
                 loop.call_soon_threadsafe(closing.set)
         self._thread.join()
 
-    def table(self, name: str, codec: Codec | None = None) -> "Table":
-        """A table by its name. Raises UnknownTable."""
+    def table(self, name: str, codec: Codec | None = None, *, strict: bool = False) -> "Table":
+        """A table by its name; `strict`: as of the other client. Raises UnknownTable."""
         self._check()
-        return Table(self, self._database.table(name, codec))
+        return Table(self, self._database.table(name, codec, strict=strict))
 
     def outcome(self, operation_id: str, *, timeout_ms: float | None = None) -> str:
         """What became of a write: `applied`, `not applied` or `unknown`."""

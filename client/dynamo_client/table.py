@@ -27,9 +27,16 @@ class Table:
     """One table over one connection. Every `timeout_ms` left out is the connection's."""
 
     def __init__(
-        self, operations: Operations, id: TableId, name: str, codec: Codec, timeout_ms: float
+        self,
+        operations: Operations,
+        id: TableId,
+        name: str,
+        codec: Codec,
+        timeout_ms: float,
+        strict: bool = False,
     ) -> None:
-        self.name = name
+        """`strict`: only owners count, also where the table is sloppy."""
+        self.name, self._strict = name, strict
         self.codec = codec
         self._operations, self._id, self._timeout_ms = operations, id, timeout_ms
 
@@ -46,7 +53,7 @@ class Table:
         Raises Unavailable (fewer than R answered), InvalidRequest, CannotDecode.
         """
         operations, codec = self._operations, self.codec
-        place = operations.place(self._id, key, sort_key)
+        place = operations.place(self._id, key, sort_key, strict=self._strict)
         payloads, context = await operations.get(place, r, self._deadline_ms(timeout_ms))
         return Item([decoded(codec, payload) for payload in payloads], context)
 
@@ -66,7 +73,7 @@ class Table:
         sibling that the writer never saw. Raises Unavailable with the outcome `not applied`,
         OutcomeUnknown, InvalidRequest.
         """
-        place = self._operations.place(self._id, key, sort_key)
+        place = self._operations.place(self._id, key, sort_key, strict=self._strict)
         payload = encoded(self.codec, value)
         deadline_ms = self._deadline_ms(timeout_ms)
         return await self._operations.put(place, payload, context, w, deadline_ms)
@@ -84,7 +91,7 @@ class Table:
 
         Returns the context after it. Deleting what is not there writes nothing. Raises as `put`.
         """
-        place = self._operations.place(self._id, key, sort_key)
+        place = self._operations.place(self._id, key, sort_key, strict=self._strict)
         deadline_ms = self._deadline_ms(timeout_ms)
         if context is None:
             payloads, found = await self._operations.get(place, None, deadline_ms)
@@ -112,7 +119,7 @@ class Table:
         at the deadline OutcomeUnknown is raised. There is no compare-and-set: an update that
         went in beside another leaves siblings, which the next update merges.
         """
-        place = self._operations.place(self._id, key, sort_key)
+        place = self._operations.place(self._id, key, sort_key, strict=self._strict)
         deadline_ms = self._deadline_ms(timeout_ms)
         pause_ms = PAUSE_MS_MIN
         while True:

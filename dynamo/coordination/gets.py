@@ -49,6 +49,7 @@ class _Get:
         "own",
         "read",
         "request_id",
+        "sloppy",
         "source",
         "stand_ins_asked",
         "started_ms",
@@ -56,8 +57,15 @@ class _Get:
     )
 
     def __init__(
-        self, source: Source, request: Get, read: Read, key: ItemKey, now_ms: float
+        self,
+        source: Source,
+        request: Get,
+        read: Read,
+        key: ItemKey,
+        now_ms: float,
+        sloppy: bool,
     ) -> None:
+        """`sloppy`: whether others, who may keep hints, may answer for owners."""
         self.source, self.request_id, self.table = source, request.id, request.table
         self.read, self.key, self.started_ms = read, key, now_ms
         self.later: dict[NodeId, float] = {}
@@ -65,6 +73,7 @@ class _Get:
         self.own: bytes | None = None
         self.candidates: list[NodeId] = []
         self.hedged = self.damaged = self.stand_ins_asked = False
+        self.sloppy = sloppy
 
 
 class Gets:
@@ -166,7 +175,7 @@ class Gets:
         partition, key = scope.place(request.table, request.key, request.sort_key)
         owners = scope.owners(partition, table)
         needed = scope.needed(partition, table, request.r or table.r)
-        get = _Get(source, request, Read(needed), key, now_ms)
+        get = _Get(source, request, Read(needed), key, now_ms, table.sloppy and not request.strict)
         others = [node for node in owners if node != scope.me]
         get.candidates = scope.peers.by_preference(others, now_ms)
         get.read.causes = [(node, "unreachable") for node in others if node not in scope.peers.up]
@@ -199,12 +208,11 @@ class Gets:
         return [self._ask(id, get, get.candidates.pop(0), now_ms) for _ in range(missing)]
 
     def _add_stand_ins(self, get: _Get, now_ms: float) -> None:
-        """Owners are missing: on a sloppy table, others may keep hints for them."""
+        """Owners are missing: of a sloppy read, others may keep hints for them."""
         scope = self._scope
-        table = scope.tables[get.table]
-        if table.sloppy and not get.stand_ins_asked:
+        if get.sloppy and not get.stand_ins_asked:
             get.stand_ins_asked = True
-            order = scope.stand_ins(partition_of_key(get.key), table)
+            order = scope.stand_ins(partition_of_key(get.key), scope.tables[get.table])
             others = [node for node in order if node != scope.me]
             get.candidates += scope.peers.by_preference(others, now_ms)
 
@@ -223,7 +231,7 @@ class Gets:
         suspect = any(peers.is_suspect(node, now_ms) for node in get.read.pending)
         if suspect and not get.candidates:
             self._add_stand_ins(get, now_ms)
-        may_grow = not get.stand_ins_asked and self._scope.tables[get.table].sloppy
+        may_grow = get.sloppy and not get.stand_ins_asked
         if get.candidates or may_grow:
             self._hedges.add(now_ms + 4 * peers.hedge_delay_ms(), id)
         if not get.candidates:

@@ -64,6 +64,7 @@ class _Put:
         "needed",
         "pending",
         "request_id",
+        "sloppy",
         "source",
         "stand_ins",
         "started_ms",
@@ -78,8 +79,11 @@ class _Put:
         key: ItemKey,
         composed: Composed,
         now_ms: float,
+        sloppy: bool,
     ) -> None:
+        """`sloppy`: whether others may stand in for owners."""
         self.source, self.request_id, self.needed, self.key = source, request_id, needed, key
+        self.sloppy = sloppy
         self.composed, self.started_ms = composed, now_ms
         self.pending: list[NodeId] = []
         self.causes: list[tuple[str, str]] = []
@@ -205,7 +209,8 @@ class Puts:
         absent = [node for node in owners if node not in up and node != me]
         needed = scope.needed(partition, table, request.w or table.w)
         present, stand_ins = len(owners) - len(absent), None
-        if (absent or scope.peers.silent) and table.sloppy:
+        sloppy = table.sloppy and not request.strict
+        if (absent or scope.peers.silent) and sloppy:
             stand_ins = StandIns(scope.stand_ins(partition, table))
             stand_ins.absent = [n for n in owners if n in absent or n in scope.peers.silent]
         candidates = present + (stand_ins.left(up) if stand_ins is not None and absent else 0)
@@ -217,7 +222,7 @@ class Puts:
             return made
         if (full := scope.gate.enter(source)) is not None:
             return full
-        put = _Put(source, request.id, needed, key, made, now.monotonic_ms)
+        put = _Put(source, request.id, needed, key, made, now.monotonic_ms, sloppy)
         put.pending = [node for node in owners if node not in absent] if absent else list(owners)
         put.asked, put.stand_ins = present, stand_ins
         put.causes = [(node, "unreachable") for node in absent]
@@ -254,7 +259,7 @@ class Puts:
 
     def _replaced(self, id: int, put: _Put, node: NodeId) -> list[Decision]:
         """An owner (or who stood in for it) will not have the write: the next fallback keeps it, if
-        the table is sloppy and nobody else is asked to."""
+        the write is sloppy and nobody else is asked to."""
         if node == self._scope.me or not self._made_sloppy(put):
             return []
         stand_ins = put.stand_ins
@@ -267,10 +272,9 @@ class Puts:
     def _made_sloppy(self, put: _Put) -> bool:
         """Whether others may stand in for owners; from now on the write knows them."""
         scope = self._scope
-        if put.stand_ins is None:
+        if put.stand_ins is None and put.sloppy:
             table = scope.tables[table_of_key(put.key)]
-            if table.sloppy:
-                put.stand_ins = StandIns(scope.stand_ins(partition_of_key(put.key), table))
+            put.stand_ins = StandIns(scope.stand_ins(partition_of_key(put.key), table))
         return put.stand_ins is not None
 
     def _hinted(self, id: int, put: _Put) -> list[Decision]:

@@ -103,7 +103,9 @@ class KvService(kv_pb2_grpc.KVServicer):
             answer = _no_quorum("r", table)
         else:
             key, sort_key = request.key, request.sort_key
-            message = Get(GET, 0, deadline_ms, 0, table.id, key, sort_key, request.r)
+            message = Get(
+                GET, 0, deadline_ms, 0, table.id, key, sort_key, request.r, request.strict
+            )
             answer = await self._asked(message, deadline_ms)
         if not isinstance(answer, GetDone):
             await _abort(context, answer, None)
@@ -210,8 +212,8 @@ class KvService(kv_pb2_grpc.KVServicer):
 
 def _put(named: OperationToken, request: Write, payload: bytes | None, deadline_ms: int) -> Put:
     table, key, sort_key, operation = named
-    seen, w = request.context or None, request.w
-    return Put(PUT, 0, deadline_ms, 0, table, key, sort_key, seen, payload, operation, w)
+    seen, w, strict = request.context or None, request.w, request.strict
+    return Put(PUT, 0, deadline_ms, 0, table, key, sort_key, seen, payload, operation, w, strict)
 
 
 async def _abort(

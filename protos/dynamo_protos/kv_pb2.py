@@ -24,37 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x64ynamo_protos/kv.proto\x12\tdynamo.v1\"P\n\nGetRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x10\n\x08sort_key\x18\x03 \x01(\x0c\x12\x0e\n\x01r\x18\x04 \x01(\rH\x00\x88\x01\x01\x42\x04\n\x02_r\"=\n\x0bGetResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x0e\n\x06values\x18\x02 \x03(\x0c\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\x0c\"\x86\x01\n\nPutRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x10\n\x08sort_key\x18\x03 \x01(\x0c\x12\r\n\x05value\x18\x04 \x01(\x0c\x12\x0f\n\x07\x63ontext\x18\x05 \x01(\x0c\x12\x0e\n\x01w\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0coperation_id\x18\x07 \x01(\tB\x04\n\x02_w\"4\n\x0bPutResponse\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\"z\n\rDeleteRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x10\n\x08sort_key\x18\x03 \x01(\x0c\x12\x0f\n\x07\x63ontext\x18\x04 \x01(\x0c\x12\x0e\n\x01w\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0coperation_id\x18\x06 \x01(\tB\x04\n\x02_w\"7\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\")\n\x11GetOutcomeRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"9\n\x12GetOutcomeResponse\x12#\n\x07outcome\x18\x01 \x01(\x0e\x32\x12.dynamo.v1.Outcome\"\xe2\x01\n\x0b\x46\x61ilureInfo\x12$\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x16.dynamo.v1.FailureCode\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06needed\x18\x03 \x01(\r\x12\x0b\n\x03got\x18\x04 \x01(\r\x12\r\n\x05\x61sked\x18\x05 \x01(\r\x12 \n\x06\x63\x61uses\x18\x06 \x03(\x0b\x32\x10.dynamo.v1.Cause\x12#\n\x07outcome\x18\x07 \x01(\x0e\x32\x12.dynamo.v1.Outcome\x12\x14\n\x0coperation_id\x18\x08 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\t \x01(\r\"$\n\x05\x43\x61use\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t*e\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x17\n\x13OUTCOME_NOT_APPLIED\x10\x02\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x03*\xf6\x03\n\x0b\x46\x61ilureCode\x12\x1c\n\x18\x46\x41ILURE_CODE_UNSPECIFIED\x10\x00\x12#\n\x1f\x46\x41ILURE_CODE_QUORUM_NOT_REACHED\x10\x01\x12\"\n\x1e\x46\x41ILURE_CODE_DEADLINE_EXCEEDED\x10\x02\x12\x1b\n\x17\x46\x41ILURE_CODE_OVERLOADED\x10\x03\x12 \n\x1c\x46\x41ILURE_CODE_INVALID_REQUEST\x10\x04\x12\x1e\n\x1a\x46\x41ILURE_CODE_UNKNOWN_TABLE\x10\x05\x12\x1e\n\x1a\x46\x41ILURE_CODE_KEY_TOO_LARGE\x10\x06\x12 \n\x1c\x46\x41ILURE_CODE_VALUE_TOO_LARGE\x10\x07\x12\"\n\x1e\x46\x41ILURE_CODE_TOO_MANY_SIBLINGS\x10\x08\x12 \n\x1c\x46\x41ILURE_CODE_INVALID_CONTEXT\x10\t\x12\x1f\n\x1b\x46\x41ILURE_CODE_INVALID_QUORUM\x10\n\x12\x1b\n\x17\x46\x41ILURE_CODE_WRONG_RING\x10\x0b\x12\x1d\n\x19\x46\x41ILURE_CODE_CORRUPT_DATA\x10\x0c\x12\x1c\n\x18\x46\x41ILURE_CODE_NOT_SERVING\x10\r\x12\x1e\n\x1a\x46\x41ILURE_CODE_WRITE_TOO_OLD\x10\x0e\x32\xfa\x01\n\x02KV\x12\x34\n\x03Get\x12\x15.dynamo.v1.GetRequest\x1a\x16.dynamo.v1.GetResponse\x12\x34\n\x03Put\x12\x15.dynamo.v1.PutRequest\x1a\x16.dynamo.v1.PutResponse\x12=\n\x06\x44\x65lete\x12\x18.dynamo.v1.DeleteRequest\x1a\x19.dynamo.v1.DeleteResponse\x12I\n\nGetOutcome\x12\x1c.dynamo.v1.GetOutcomeRequest\x1a\x1d.dynamo.v1.GetOutcomeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x64ynamo_protos/kv.proto\x12\tdynamo.v1\"`\n\nGetRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x10\n\x08sort_key\x18\x03 \x01(\x0c\x12\x0e\n\x01r\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06strict\x18\x05 \x01(\x08\x42\x04\n\x02_r\"=\n\x0bGetResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x0e\n\x06values\x18\x02 \x03(\x0c\x12\x0f\n\x07\x63ontext\x18\x03 \x01(\x0c\"\x96\x01\n\nPutRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x10\n\x08sort_key\x18\x03 \x01(\x0c\x12\r\n\x05value\x18\x04 \x01(\x0c\x12\x0f\n\x07\x63ontext\x18\x05 \x01(\x0c\x12\x0e\n\x01w\x18\x06 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0coperation_id\x18\x07 \x01(\t\x12\x0e\n\x06strict\x18\x08 \x01(\x08\x42\x04\n\x02_w\"4\n\x0bPutResponse\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\"\x8a\x01\n\rDeleteRequest\x12\r\n\x05table\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x10\n\x08sort_key\x18\x03 \x01(\x0c\x12\x0f\n\x07\x63ontext\x18\x04 \x01(\x0c\x12\x0e\n\x01w\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x0coperation_id\x18\x06 \x01(\t\x12\x0e\n\x06strict\x18\x07 \x01(\x08\x42\x04\n\x02_w\"7\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x14\n\x0coperation_id\x18\x02 \x01(\t\")\n\x11GetOutcomeRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"9\n\x12GetOutcomeResponse\x12#\n\x07outcome\x18\x01 \x01(\x0e\x32\x12.dynamo.v1.Outcome\"\xe2\x01\n\x0b\x46\x61ilureInfo\x12$\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x16.dynamo.v1.FailureCode\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06needed\x18\x03 \x01(\r\x12\x0b\n\x03got\x18\x04 \x01(\r\x12\r\n\x05\x61sked\x18\x05 \x01(\r\x12 \n\x06\x63\x61uses\x18\x06 \x03(\x0b\x32\x10.dynamo.v1.Cause\x12#\n\x07outcome\x18\x07 \x01(\x0e\x32\x12.dynamo.v1.Outcome\x12\x14\n\x0coperation_id\x18\x08 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\t \x01(\r\"$\n\x05\x43\x61use\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t*e\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x17\n\x13OUTCOME_NOT_APPLIED\x10\x02\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x03*\xf6\x03\n\x0b\x46\x61ilureCode\x12\x1c\n\x18\x46\x41ILURE_CODE_UNSPECIFIED\x10\x00\x12#\n\x1f\x46\x41ILURE_CODE_QUORUM_NOT_REACHED\x10\x01\x12\"\n\x1e\x46\x41ILURE_CODE_DEADLINE_EXCEEDED\x10\x02\x12\x1b\n\x17\x46\x41ILURE_CODE_OVERLOADED\x10\x03\x12 \n\x1c\x46\x41ILURE_CODE_INVALID_REQUEST\x10\x04\x12\x1e\n\x1a\x46\x41ILURE_CODE_UNKNOWN_TABLE\x10\x05\x12\x1e\n\x1a\x46\x41ILURE_CODE_KEY_TOO_LARGE\x10\x06\x12 \n\x1c\x46\x41ILURE_CODE_VALUE_TOO_LARGE\x10\x07\x12\"\n\x1e\x46\x41ILURE_CODE_TOO_MANY_SIBLINGS\x10\x08\x12 \n\x1c\x46\x41ILURE_CODE_INVALID_CONTEXT\x10\t\x12\x1f\n\x1b\x46\x41ILURE_CODE_INVALID_QUORUM\x10\n\x12\x1b\n\x17\x46\x41ILURE_CODE_WRONG_RING\x10\x0b\x12\x1d\n\x19\x46\x41ILURE_CODE_CORRUPT_DATA\x10\x0c\x12\x1c\n\x18\x46\x41ILURE_CODE_NOT_SERVING\x10\r\x12\x1e\n\x1a\x46\x41ILURE_CODE_WRITE_TOO_OLD\x10\x0e\x32\xfa\x01\n\x02KV\x12\x34\n\x03Get\x12\x15.dynamo.v1.GetRequest\x1a\x16.dynamo.v1.GetResponse\x12\x34\n\x03Put\x12\x15.dynamo.v1.PutRequest\x1a\x16.dynamo.v1.PutResponse\x12=\n\x06\x44\x65lete\x12\x18.dynamo.v1.DeleteRequest\x1a\x19.dynamo.v1.DeleteResponse\x12I\n\nGetOutcome\x12\x1c.dynamo.v1.GetOutcomeRequest\x1a\x1d.dynamo.v1.GetOutcomeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dynamo_protos.kv_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=923
-  _globals['_OUTCOME']._serialized_end=1024
-  _globals['_FAILURECODE']._serialized_start=1027
-  _globals['_FAILURECODE']._serialized_end=1529
+  _globals['_OUTCOME']._serialized_start=972
+  _globals['_OUTCOME']._serialized_end=1073
+  _globals['_FAILURECODE']._serialized_start=1076
+  _globals['_FAILURECODE']._serialized_end=1578
   _globals['_GETREQUEST']._serialized_start=37
-  _globals['_GETREQUEST']._serialized_end=117
-  _globals['_GETRESPONSE']._serialized_start=119
-  _globals['_GETRESPONSE']._serialized_end=180
-  _globals['_PUTREQUEST']._serialized_start=183
-  _globals['_PUTREQUEST']._serialized_end=317
-  _globals['_PUTRESPONSE']._serialized_start=319
-  _globals['_PUTRESPONSE']._serialized_end=371
-  _globals['_DELETEREQUEST']._serialized_start=373
-  _globals['_DELETEREQUEST']._serialized_end=495
-  _globals['_DELETERESPONSE']._serialized_start=497
-  _globals['_DELETERESPONSE']._serialized_end=552
-  _globals['_GETOUTCOMEREQUEST']._serialized_start=554
-  _globals['_GETOUTCOMEREQUEST']._serialized_end=595
-  _globals['_GETOUTCOMERESPONSE']._serialized_start=597
-  _globals['_GETOUTCOMERESPONSE']._serialized_end=654
-  _globals['_FAILUREINFO']._serialized_start=657
-  _globals['_FAILUREINFO']._serialized_end=883
-  _globals['_CAUSE']._serialized_start=885
-  _globals['_CAUSE']._serialized_end=921
-  _globals['_KV']._serialized_start=1532
-  _globals['_KV']._serialized_end=1782
+  _globals['_GETREQUEST']._serialized_end=133
+  _globals['_GETRESPONSE']._serialized_start=135
+  _globals['_GETRESPONSE']._serialized_end=196
+  _globals['_PUTREQUEST']._serialized_start=199
+  _globals['_PUTREQUEST']._serialized_end=349
+  _globals['_PUTRESPONSE']._serialized_start=351
+  _globals['_PUTRESPONSE']._serialized_end=403
+  _globals['_DELETEREQUEST']._serialized_start=406
+  _globals['_DELETEREQUEST']._serialized_end=544
+  _globals['_DELETERESPONSE']._serialized_start=546
+  _globals['_DELETERESPONSE']._serialized_end=601
+  _globals['_GETOUTCOMEREQUEST']._serialized_start=603
+  _globals['_GETOUTCOMEREQUEST']._serialized_end=644
+  _globals['_GETOUTCOMERESPONSE']._serialized_start=646
+  _globals['_GETOUTCOMERESPONSE']._serialized_end=703
+  _globals['_FAILUREINFO']._serialized_start=706
+  _globals['_FAILUREINFO']._serialized_end=932
+  _globals['_CAUSE']._serialized_start=934
+  _globals['_CAUSE']._serialized_end=970
+  _globals['_KV']._serialized_start=1581
+  _globals['_KV']._serialized_end=1831
 # @@protoc_insertion_point(module_scope)

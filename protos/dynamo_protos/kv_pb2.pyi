@@ -138,6 +138,7 @@ class GetRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     SORT_KEY_FIELD_NUMBER: _builtins.int
     R_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """The table's name, as in cluster.yml."""
     key: _builtins.bytes
@@ -146,6 +147,8 @@ class GetRequest(_message.Message):
     """Which item of the partition key; may be empty."""
     r: _builtins.int
     """How many replicas must answer, 1 to N; not set: the table's R."""
+    strict: _builtins.bool
+    """Ask only the owners of the key, also where the table is sloppy."""
     def __init__(
         self,
         *,
@@ -153,10 +156,11 @@ class GetRequest(_message.Message):
         key: _builtins.bytes = ...,
         sort_key: _builtins.bytes = ...,
         r: _builtins.int | None = ...,
+        strict: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_r", b"_r", "r", b"r"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_r", b"_r", "key", b"key", "r", b"r", "sort_key", b"sort_key", "table", b"table"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_r", b"_r", "key", b"key", "r", b"r", "sort_key", b"sort_key", "strict", b"strict", "table", b"table"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__r: _TypeAlias = _typing.Literal["r"]  # noqa: Y015
     _WhichOneofArgType__r: _TypeAlias = _typing.Literal["_r", b"_r"]  # noqa: Y015
@@ -209,6 +213,7 @@ class PutRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     W_FIELD_NUMBER: _builtins.int
     OPERATION_ID_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """The table's name, as in cluster.yml."""
     key: _builtins.bytes
@@ -232,6 +237,8 @@ class PutRequest(_message.Message):
     · key · length of sort key (2) · sort key · milliseconds since 1970 (6) · counter (2)
     · random number of the client (8) · sequence number (4).
     """
+    strict: _builtins.bool
+    """Let no other node stand in for an owner of the key, also where the table is sloppy."""
     def __init__(
         self,
         *,
@@ -242,10 +249,11 @@ class PutRequest(_message.Message):
         context: _builtins.bytes = ...,
         w: _builtins.int | None = ...,
         operation_id: _builtins.str = ...,
+        strict: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_w", b"_w", "w", b"w"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_w", b"_w", "context", b"context", "key", b"key", "operation_id", b"operation_id", "sort_key", b"sort_key", "table", b"table", "value", b"value", "w", b"w"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_w", b"_w", "context", b"context", "key", b"key", "operation_id", b"operation_id", "sort_key", b"sort_key", "strict", b"strict", "table", b"table", "value", b"value", "w", b"w"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__w: _TypeAlias = _typing.Literal["w"]  # noqa: Y015
     _WhichOneofArgType__w: _TypeAlias = _typing.Literal["_w", b"_w"]  # noqa: Y015
@@ -289,6 +297,7 @@ class DeleteRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     W_FIELD_NUMBER: _builtins.int
     OPERATION_ID_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """The table's name, as in cluster.yml."""
     key: _builtins.bytes
@@ -301,6 +310,8 @@ class DeleteRequest(_message.Message):
     """How many replicas must hold the deletion durably, 1 to N; not set: the table's W."""
     operation_id: _builtins.str
     """As in PutRequest."""
+    strict: _builtins.bool
+    """As in PutRequest."""
     def __init__(
         self,
         *,
@@ -310,10 +321,11 @@ class DeleteRequest(_message.Message):
         context: _builtins.bytes = ...,
         w: _builtins.int | None = ...,
         operation_id: _builtins.str = ...,
+        strict: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_w", b"_w", "w", b"w"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_w", b"_w", "context", b"context", "key", b"key", "operation_id", b"operation_id", "sort_key", b"sort_key", "table", b"table", "w", b"w"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_w", b"_w", "context", b"context", "key", b"key", "operation_id", b"operation_id", "sort_key", b"sort_key", "strict", b"strict", "table", b"table", "w", b"w"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__w: _TypeAlias = _typing.Literal["w"]  # noqa: Y015
     _WhichOneofArgType__w: _TypeAlias = _typing.Literal["_w", b"_w"]  # noqa: Y015

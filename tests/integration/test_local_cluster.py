@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from dynamo.config import builtin
-from dynamo_client import QuorumNotReached, Table, connect
+from dynamo.ring import partition_of, token_of
+from dynamo_client import QuorumNotReached, Table, Unavailable, connect
 from dynamo_node import LocalCluster
 
 
@@ -99,6 +100,24 @@ async def test_tables_of_an_own_configuration() -> None:
             await orders.put("k", "w")
         assert raised.value.outcome == "not applied"
         assert raised.value.failure.needed == 3
+
+
+@pytest.mark.slow
+async def test_a_strict_handle_lets_nobody_stand_in() -> None:
+    async with LocalCluster(5) as cluster, connect(cluster.seeds) as db:
+        sloppy, strict = db.table("cart"), db.table("cart", strict=True)
+        context = await strict.put("k", "old")
+        ring, table = db.ring(), cluster.config.tables[0]
+        owners = ring.owners[partition_of(token_of(table.id, b"k"), ring.partitions)][: table.n]
+        for name in owners[1:]:
+            await cluster.stop(name)
+        context = await sloppy.put("k", "new", context)
+        with pytest.raises(QuorumNotReached) as raised:
+            await strict.put("k", "newer", context)
+        assert raised.value.outcome == "not applied"
+        with pytest.raises(Unavailable):
+            await strict.get("k")
+        assert (await sloppy.get("k")).value == "new"
 
 
 async def test_a_mistake_of_the_caller_is_told() -> None:

@@ -8,7 +8,8 @@ import pytest
 from kernel_cluster import CART, SESSION, KernelCluster, done, small
 
 from dynamo.coordination.peers import SILENT_AFTER_MS
-from dynamo.messages import Failed, HintPut, PutDone
+from dynamo.errors import Code
+from dynamo.messages import GET, Failed, Get, HintPut, PutDone
 from dynamo.ports import MEMORY_FULL
 from dynamo.types import NodeId
 
@@ -101,6 +102,40 @@ def test_a_strict_table_uses_no_stand_ins() -> None:
     refused = cluster.put(owners[0], KEY, NEW, table=SESSION)
     assert isinstance(refused, Failed)
     assert not refused.unknown
+    assert cluster.sent["HintPut"] == 0
+
+
+def test_a_strict_call_uses_no_stand_ins_of_a_sloppy_table() -> None:
+    cluster = five()
+    owners, _ = roles(cluster)
+    context = done(cluster.put(owners[0], KEY, OLD))
+    cluster.crash(owners[1])
+    cluster.crash(owners[2])
+    refused = cluster.put(owners[0], KEY, NEW, context, strict=True)
+    assert isinstance(refused, Failed)
+    assert (refused.unknown, refused.needed, refused.got) == (False, 2, 0)
+    assert cluster.sent["HintPut"] == 0
+    done(cluster.put(owners[0], KEY, NEW, context))
+    assert cluster.values(owners[0], KEY) == [NEW], "a fallback's hint counts"
+    cluster.hear(owners[0], Get(GET, 900, 0, 0, CART, KEY, b"", 2, True))
+    cluster.pass_ms(2000)
+    read = cluster.answers[900]
+    assert isinstance(read, Failed)
+    assert Code(read.code) is Code.QUORUM_NOT_REACHED
+    heal(cluster, *owners[1:])
+    assert_alike(cluster, KEY, NEW)
+
+
+def test_a_strict_write_that_loses_an_owner_on_its_way_asks_nobody_else() -> None:
+    cluster = five()
+    owners, _ = roles(cluster)
+    id = cluster.begin_put(owners[0], KEY, NEW, strict=True)
+    cluster.crash(owners[1])
+    cluster.crash(owners[2])
+    cluster.pass_ms(2000)
+    failed = cluster.answers[id]
+    assert isinstance(failed, Failed)
+    assert failed.unknown, "this node has it"
     assert cluster.sent["HintPut"] == 0
 
 

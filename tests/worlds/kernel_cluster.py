@@ -120,10 +120,13 @@ class KernelCluster:
         *,
         table: TableId = CART,
         w: int = 0,
+        strict: bool = False,
     ) -> Any:
         """What the client is told in the end; None if nobody answered yet."""
         return self.answers.get(
-            self.begin_put(at, key, value, context, operation, table=table, w=w, settle=True)
+            self.begin_put(
+                at, key, value, context, operation, table=table, w=w, strict=strict, settle=True
+            )
         )
 
     def begin_put(
@@ -136,12 +139,13 @@ class KernelCluster:
         *,
         table: TableId = CART,
         w: int = 0,
+        strict: bool = False,
         settle: bool = False,
     ) -> int:
         """The request's id; its messages wait on the wires unless they shall settle."""
         id = next(self._ids)
         operation = operation or self.operation()
-        self.hear(at, Put(PUT, id, 0, 0, table, key, b"", context, value, operation, w))
+        self.hear(at, Put(PUT, id, 0, 0, table, key, b"", context, value, operation, w, strict))
         if settle:
             self.settle()
         return id

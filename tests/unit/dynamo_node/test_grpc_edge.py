@@ -132,7 +132,20 @@ async def test_put_carries_context_value_and_the_clients_id(
     message = door.asked[0][0]
     assert isinstance(message, Put)
     assert (message.payload, message.context, message.w) == (b"", b"c", 1)
+    assert not message.strict
     assert message.operation == decode_operation(MINE).operation
+
+
+async def test_a_call_may_be_strict(door: ScriptedDoor, client: Client) -> None:
+    door.answer = STORED
+    item = {"table": "cart", "key": b"k", "strict": True}
+    await client.kv.Put(kv_pb2.PutRequest(**item))  # type: ignore[arg-type]
+    await client.kv.Delete(kv_pb2.DeleteRequest(**item))  # type: ignore[arg-type]
+    door.answer = NOTHING_FOUND
+    await client.kv.Get(kv_pb2.GetRequest(**item))  # type: ignore[arg-type]
+    messages = [message for message, _ in door.asked]
+    assert all(isinstance(message, Put | Get) and message.strict for message in messages)
+    assert len(messages) == 3
 
 
 async def test_delete_is_a_put_of_nothing(door: ScriptedDoor, client: Client) -> None:
