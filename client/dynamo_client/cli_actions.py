@@ -42,9 +42,8 @@ class Target(NamedTuple):
 
 async def get(db: Database, target: Target, r: int | None) -> Answer:
     """All live values of an item."""
-    item = await db.table(target.table, lenient(), strict=target.strict).get(
-        target.key, sort_key=target.sort_key, r=r
-    )
+    table = db.table(target.table, lenient(), strict=target.strict)
+    item = await table.get(target.key, sort_key=target.sort_key, r=r)
     told = {
         **target.as_json(),
         "found": item.found,

@@ -22,6 +22,7 @@ from dynamo.storage.key_index import KeyIndex
 from dynamo.storage.log import Log
 from dynamo.storage.recent_writes import RecentWrites
 from dynamo.storage.sealing import opened, sealed
+from dynamo.storage.segment import FORMAT, require_format
 from dynamo.storage.tables import CheckpointTable, Items
 
 SORT_KEYS = 4096
@@ -47,14 +48,17 @@ class Position(NamedTuple):
 
 
 def read_position(table: CheckpointTable) -> Position | None:
-    """The stored position, or None in a new table. Raises CorruptData."""
+    """The stored position, or None in a new table. Raises CorruptData, and StorageFailed for a
+    table of another version."""
     data = table.get_meta(_POSITION)
     if data is None:
         return None
     try:
-        return Position(*msgpack.unpackb(opened(_POSITION.encode(), data)))
+        number, generation, begun, clean, *form = msgpack.unpackb(opened(_POSITION.encode(), data))
     except (TypeError, ValueError) as error:
         raise CorruptData(f"the checkpoint's position does not decode: {error}") from error
+    require_format(form[0] if form else 1)  # the first one did not say so
+    return Position(number, generation, begun, clean)
 
 
 def write_position(table: CheckpointTable, position: Position) -> None:
@@ -136,7 +140,7 @@ class Checkpoint:
 
 
 def _position_meta(position: Position) -> dict[str, bytes]:
-    return {_POSITION: sealed(_POSITION.encode(), msgpack.packb(position))}
+    return {_POSITION: sealed(_POSITION.encode(), msgpack.packb((*position, FORMAT)))}
 
 
 def _state_name(name: str) -> str:

@@ -24,7 +24,7 @@ from zlib import crc32
 
 import msgpack
 
-from dynamo.errors import CorruptData
+from dynamo.errors import CorruptData, StorageFailed
 from dynamo.storage.files import SECTOR_BYTES
 
 FORMAT = 2
@@ -61,13 +61,19 @@ def header_block() -> bytes:
 
 
 def header_is_sound(data: bytes) -> bool:
-    """Whether a segment's header block reads well; raises CorruptData for another format."""
+    """Whether a segment's header block reads well; raises StorageFailed for another format."""
     block, checksum = data[: HEADER_BYTES - 4], data[HEADER_BYTES - 4 : HEADER_BYTES]
     sound = block.startswith(_SEGMENT_MAGIC) and checksum == _CHECKSUM.pack(crc32(block))
     found = int.from_bytes(block[len(_SEGMENT_MAGIC) :][:2], "big")
-    if sound and found != FORMAT:
-        raise CorruptData(f"the log is in format {found}, this program reads {FORMAT} only")
+    if sound:
+        require_format(found)
     return sound
+
+
+def require_format(found: int) -> None:
+    """Raise StorageFailed for data of another version: it is no damage, and nothing to rebuild."""
+    if found != FORMAT:
+        raise StorageFailed(f"the data is in format {found}, this program reads {FORMAT} only")
 
 
 def encode_writes(writes: Writes) -> bytes:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from dynamo.config import builtin
+from dynamo.errors import StorageFailed
 from dynamo.ring import partition_of, token_of
+from dynamo.storage import checkpoint, segment
 from dynamo_client import QuorumNotReached, Table, Unavailable, connect
 from dynamo_node import LocalCluster
 
@@ -178,3 +180,21 @@ async def test_a_failure_inside_stops_the_nodes_too() -> None:
             raise RuntimeError("the application's own")
     with pytest.raises(OSError):
         await asyncio.open_connection(*cluster.seeds.split(":"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clean", [True, False])
+async def test_data_of_another_version_is_refused_and_left_alone(
+    clean: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with LocalCluster(1, path=tmp_path) as cluster, connect(cluster.seeds) as db:
+        await fill(db.table("cart"))
+    if not clean:
+        (tmp_path / "n1" / "table" / "data.mdb").unlink()  # what its log says comes first
+    for module in (segment, checkpoint):
+        monkeypatch.setattr(module, "FORMAT", segment.FORMAT + 1)
+    before = sorted(entry.name for entry in (tmp_path / "n1").iterdir())
+    with pytest.raises(StorageFailed, match="the data is in format"):
+        async with LocalCluster(1, path=tmp_path):
+            pass
+    assert sorted(entry.name for entry in (tmp_path / "n1").iterdir()) == before

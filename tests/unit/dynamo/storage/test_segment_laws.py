@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamo.errors import CorruptData
+from dynamo.errors import CorruptData, StorageFailed
 from dynamo.storage.segment import (
     FORMAT,
     HEADER_BYTES,
@@ -110,5 +110,5 @@ def test_a_segment_of_another_format_is_refused(other: int) -> None:
     block = bytearray(header_block())
     block[len(b"dynamo-kv log\n") + 1] = other
     block[-4:] = crc32(block[:-4]).to_bytes(4, "big")
-    with pytest.raises(CorruptData, match=f"format {other}"):
+    with pytest.raises(StorageFailed, match=f"format {other}"):
         header_is_sound(bytes(block))
