@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from dynamo.membership.claims import STATUS_NAMES
 from dynamo.meters import Histogram, Meters
+from dynamo_node.mending import Mending
 
 MS_PER_S = 1000
 
@@ -89,6 +90,7 @@ class NodeCollector(Collector):
 
     def __init__(self, meters: Meters, sources: Sources) -> None:
         self._meters, self._sources = meters, sources
+        self._mending = Mending(meters)
 
     def collect(self) -> Iterator[Metric]:
         """All families, in a fixed order."""
@@ -103,6 +105,11 @@ class NodeCollector(Collector):
         for kind, share in node.background_share:
             shares.add_metric([kind], share)
         yield shares
+        share, alarm = self._mending.lately()
+        text = "Hints and repairs per record served, over the last minute."
+        yield GaugeMetricFamily("dynamo_mended_share", text, value=share)
+        text = "1 while that is above 0.001: some node is away, slow or overloaded."
+        yield GaugeMetricFamily("dynamo_mended_alarm", text, value=float(alarm))
         engine = self._sources.engine()
         yield from _gauges(ENGINE_GAUGES, engine)
         text = "Checkpoints completed."
