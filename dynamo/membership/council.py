@@ -19,7 +19,17 @@ from typing import Any
 from dynamo.background import Durable, Handler, Part
 from dynamo.errors import InvalidRequest
 from dynamo.membership.change import Change, Quorum, Report
-from dynamo.membership.epochs import STATE, Adopted, Decision, Epochs, Keep, Say, State, Told
+from dynamo.membership.epochs import (
+    CARRIED,
+    STATE,
+    Adopted,
+    Decision,
+    Epochs,
+    Keep,
+    Say,
+    State,
+    Told,
+)
 from dynamo.membership.orders import wanted
 from dynamo.membership.paxos import Holds, Voter
 from dynamo.membership.topology import Topology
@@ -49,9 +59,6 @@ PROPOSAL_MS = 3000.0
 FINISH_MS = 2000.0
 """The same for the final epoch; it is tried again."""
 
-_FINISH = 0
-"""The ticket of the final epoch, for which no client waits."""
-
 Addresses = dict[NodeId, tuple[str, int]]
 
 
@@ -74,7 +81,7 @@ class Council(Part):
         self._heard: dict[Source, int] = {}
         self._up: set[NodeId] = set()
         self._asked: dict[int, tuple[Source, int]] = {}
-        self._tickets = count(_FINISH + 1)
+        self._tickets = count(CARRIED + 1)
         self._change = self._begun()
         self._barrier = self._barrier_of(state.topology)
         self._report_ms = 0.0
@@ -239,7 +246,7 @@ class Council(Part):
         if first != self._me.node or self._change is None or not self._change.is_ready():
             return []
         wanted = self._change.finished()
-        return self._done(self._epochs.propose(_FINISH, wanted, now_ms + FINISH_MS, now_ms))
+        return self._done(self._epochs.propose(CARRIED, wanted, now_ms + FINISH_MS, now_ms))
 
     # words of clients
 

@@ -10,6 +10,9 @@ Picture:  epoch e ──┬─ propose ──▶ Prepare, Accept ──▶ voter
 Whatever this node must not forget is one value (`State`); the machine hands it out as a `Keep`,
 with the words that may be said only when it is durable. Retries wait longer for later voters and
 longer each time, so that rivals do not outbid each other for ever; no chance is needed.
+
+Whoever has voted for a value and hears of no decision proposes it in turn: the proposer may be
+gone, and with it all who know that the epoch is decided.
 """
 
 from typing import Literal, NamedTuple, TypeAlias, assert_never
@@ -39,6 +42,11 @@ STATE = "epochs"
 ATTEMPT_MS = 200.0
 """How long an attempt may take before the next, for the first voter. Raising it: a lost word costs
 more time; lowering it: rivals disturb each other more often."""
+CARRY_MS = 2000.0
+"""How long a voter waits to hear what became of its vote, and how long it tries to find out.
+Raising it: a change whose proposer crashed stays open longer; lowering it: more rivals."""
+CARRIED = 0
+"""The ticket of a proposal that nobody waits for."""
 DOUBLINGS = 4
 """An attempt takes at most 2 ** DOUBLINGS times as long as the first."""
 
@@ -118,11 +126,18 @@ class Epochs:
         self._proposal: _Proposal | None = None
         self._proposer: Proposer | None = None
         self._counter = state.acceptor.promised.counter
+        self._carry_ms = 0.0
+        """When to propose what this node has voted for."""
 
     @property
     def topology(self) -> Topology:
         """What is in force here."""
         return self._state.topology
+
+    @property
+    def has_voted(self) -> bool:
+        """Whether this node has voted for a value that it does not know to be decided."""
+        return bool(self._state.acceptor.value)
 
     def propose(
         self, ticket: int, wanted: Topology, until_ms: float, now_ms: float
@@ -152,7 +167,7 @@ class Epochs:
         """A node says something. Raises InvalidRequest if it is no topology."""
         match word:
             case Prepare() | Accept():
-                return self._asked(source, word)
+                return self._asked(source, word, now_ms)
             case Promise():
                 return self._promised(word)
             case Accepted():
@@ -167,25 +182,38 @@ class Epochs:
         assert_never(word)
 
     def expire(self, now_ms: float) -> list[Decision]:
-        """The deadline has come: try again, or give up."""
+        """The deadline has come: try again, give up, or find out what became of a vote."""
         proposal = self._proposal
-        if proposal is None or now_ms < min(proposal.retry_ms, proposal.until_ms):
+        if proposal is None:
+            return self._carried(now_ms)
+        if now_ms < min(proposal.retry_ms, proposal.until_ms):
             return []
         if now_ms >= proposal.until_ms:
             self._proposal = self._proposer = None
-            return [Told(proposal.ticket, "open", self.topology)]
+            self._carry_ms = now_ms + CARRY_MS
+            return self._tell(proposal, "open")
         return self._attempt(now_ms)
 
     def deadline(self) -> float | None:
         """When `expire` has something to do."""
         proposal = self._proposal
-        return None if proposal is None else min(proposal.retry_ms, proposal.until_ms)
+        if proposal is None:
+            return self._carry_ms if self.has_voted else None
+        return min(proposal.retry_ms, proposal.until_ms)
 
     def validate(self) -> None:
         """Assert that what is proposed is for the next epoch."""
         assert (self._proposal is None) == (self._proposer is None), "a proposal without attempt"
         if self._proposer is not None:
             assert self._proposer.epoch == self.topology.epoch + 1, "a proposal is out of date"
+
+    def _carried(self, now_ms: float) -> list[Decision]:
+        """Propose what this node has voted for: it is decided, or whatever else is."""
+        if not self.has_voted or now_ms < self._carry_ms:
+            return []
+        value = self._state.acceptor.value
+        self._proposal = _Proposal(CARRIED, value, now_ms + CARRY_MS, 0, now_ms)
+        return self._attempt(now_ms)
 
     def _attempt(self, now_ms: float) -> list[Decision]:
         """Ask all voters under a new ballot, which is kept first: after a crash it is not used
@@ -205,7 +233,7 @@ class Epochs:
         self._state = self._state._replace(acceptor=acceptor)
         return [Keep(self._state, tuple(Say(voter.node, asked) for voter in voters))]
 
-    def _asked(self, source: NodeId, word: Prepare | Accept) -> list[Decision]:
+    def _asked(self, source: NodeId, word: Prepare | Accept, now_ms: float) -> list[Decision]:
         """A proposer wants a promise or a vote."""
         epoch = self.topology.epoch
         if word.epoch <= epoch:
@@ -218,6 +246,7 @@ class Epochs:
             acceptor, answer = before.prepare(word, self._lives())
         else:
             acceptor, answer = before.accept(word, self._lives())
+            self._carry_ms = now_ms + CARRY_MS * (1 + self._rank())
         self._counter = max(self._counter, word.ballot.counter)
         self._state = self._state._replace(acceptor=acceptor)
         if isinstance(answer, Outbid):
@@ -260,7 +289,11 @@ class Epochs:
         verdict: Verdict = "won" if word.value == proposal.value else "lost"
         if word.epoch > proposer.epoch:
             verdict = "open"
-        return [Told(proposal.ticket, verdict, self.topology)]
+        return self._tell(proposal, verdict)
+
+    def _tell(self, proposal: _Proposal, verdict: Verdict) -> list[Decision]:
+        told = Told(proposal.ticket, verdict, self.topology)
+        return [] if proposal.ticket == CARRIED else [told]
 
     def _compared(self, source: NodeId, epoch: int) -> list[Decision]:
         """Somebody holds an epoch: who is behind is told, by word or by asking."""

@@ -131,6 +131,23 @@ def test_a_cancel_and_an_end_at_once_are_one_or_the_other(seed: int) -> None:
     assert world.latest().epoch == 3
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_vote_is_carried_to_its_end_when_the_proposer_is_gone(seed: int) -> None:
+    """Simulator's seed 3140: who knew what was decided was gone, and all others waited."""
+    world = calm(seed)
+    wanted = join(world, N1, N4)
+    world.propose_topology(N1, wanted)
+    while not world.kept(N2).acceptor.value:
+        world.run(0.1)
+    for name in (N1, N2, N3):
+        world.crash(name)
+    world.start(N2)
+    world.start(N3)
+    world.run(10_000)
+    assert [world.running(name).topology for name in (N2, N3, N4)] == [wanted] * 3
+    world.check_agreement()
+
+
 def test_a_minority_decides_nothing_and_says_so() -> None:
     world = calm()
     wanted = join(world, N1, N4)

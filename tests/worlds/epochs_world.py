@@ -10,7 +10,16 @@ from functools import cache
 from heapq import heappop, heappush
 from random import Random
 
-from dynamo.membership.epochs import Adopted, Decision, Epochs, Keep, Say, Told, stored_state
+from dynamo.membership.epochs import (
+    Adopted,
+    Decision,
+    Epochs,
+    Keep,
+    Say,
+    State,
+    Told,
+    stored_state,
+)
 from dynamo.membership.paxos import Voter
 from dynamo.membership.topology import Topology, founding
 from dynamo.ring.placement import plan
@@ -65,9 +74,13 @@ class EpochsWorld:
         """The node starts with what its disk has."""
         machine = self.machines[name]
         if machine.epochs is None:
-            state = stored_state(machine.disk, self.first, machine.founder)
-            machine.epochs = Epochs(Voter(name, machine.life), state)
+            machine.epochs = Epochs(Voter(name, machine.life), self.kept(name))
             self.link_all(name)
+
+    def kept(self, name: NodeId) -> State:
+        """What the node's disk has."""
+        machine = self.machines[name]
+        return stored_state(machine.disk, self.first, machine.founder)
 
     def crash(self, name: NodeId) -> None:
         """The node stops; what was not synced is gone."""
