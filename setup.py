@@ -22,16 +22,19 @@ HOT_MODULES = [
     *("dynamo/coordination/puts.py", "dynamo/coordination/reading.py"),
     *("dynamo/coordination/recent.py", "dynamo/coordination/repairs.py"),
     *("dynamo/coordination/scope.py", "dynamo/coordination/stand_ins.py"),
-    *("dynamo/replica/replica.py",),
+    *("dynamo/replica/replica.py", "dynamo/repair/trees.py", "dynamo/brain.py"),
+    *("dynamo/storage/engine.py", "dynamo/storage/segment.py", "dynamo/wire/link.py"),
+    *("dynamo/wire/sender.py", "node/dynamo_node/node.py", "node/dynamo_node/storing.py"),
     *("dynamo/merkle/tree.py", "dynamo/siblings/fingerprint.py"),
     *("dynamo/ring/hashing.py", "dynamo/ring/joint.py", "dynamo/ring/ring.py"),
     *("dynamo/siblings/codec.py", "dynamo/siblings/record.py"),
-    *("dynamo/storage/recent_writes.py", "dynamo/wire/frames.py"),
+    *("dynamo/storage/key_index.py", "dynamo/storage/recent_writes.py", "dynamo/wire/frames.py"),
     *("client/dynamo_client/budget.py", "client/dynamo_client/glance.py"),
     *("client/dynamo_client/hedging.py", "client/dynamo_client/peer.py"),
     *("client/dynamo_client/reading.py", "client/dynamo_client/calls.py"),
     *("client/dynamo_client/router.py", "client/dynamo_client/operations.py"),
-    *("client/dynamo_client/item.py",),
+    *("client/dynamo_client/attempts.py", "client/dynamo_client/clock.py"),
+    *("client/dynamo_client/coordinated.py", "client/dynamo_client/item.py"),
 ]
 """What a put or a get runs through in a node or a client, and no more: the rest gains nothing."""
 

@@ -327,7 +327,12 @@ def parse(raw: tuple[Any, ...]) -> Message:
         raise ProtocolViolation(f"no message is of kind {raw[:1]!r}") from error
     if tuple(map(type, raw)) not in shapes or (check is not None and not check(raw)):
         raise ProtocolViolation(f"malformed {make.__name__}")
-    return make._make(raw)
+    message: Message = _new(make, raw)
+    return message
+
+
+_new: Any = tuple.__new__
+"""Half of what a namedtuple's own `_make` takes; the number of fields has been looked at."""
 
 
 OWNER_CHARS_MAX = 63

@@ -185,7 +185,7 @@ class Process:
             return
         try:
             self.store.write_through()
-            self.store.engine.close_clean()
+            self.store.engine.real.close_clean()
         except DiskFull:
             self._ended(self, "stopped with a full disk")
             return

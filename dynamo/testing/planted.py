@@ -53,14 +53,14 @@ __all__ = ["BUGS", "planted"]
 
 
 def _kick_and_tell(self: Store) -> None:
-    if self._group is None and (group := self.engine.take_group()) is not None:
+    if self._group is None and (group := self.engine.real.take_group()) is not None:
         self._group = self._syncing = group
         self.disk.world.at(self.disk.sync_ms(), self._sync, group)
         self._persisted([token for token in group.tokens if token is not None])
 
 
 def _synced_and_told_before(self: Store, group: Any) -> None:
-    self.engine.synced(group)
+    self.engine.real.synced(group)
     self._group = None
     self.kick()
 

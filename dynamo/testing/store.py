@@ -190,11 +190,14 @@ class Disk:
         return SYNC_MS * self.slowness * (0.5 + self.rng.random())
 
 
-class Engine(LogEngine):
-    """The real engine; it also keeps its writes in order until their group is durable."""
+class Engine:
+    """The real engine, which may be compiled, behind one that keeps its writes in order until their
+    group is durable."""
 
     def __init__(self, disk: Disk) -> None:
-        super().__init__(disk.files, disk.table, disk.options)
+        self.real = real = LogEngine(disk.files, disk.table, disk.options)
+        self.get, self.get_meta, self.scan = real.get, real.get_meta, real.scan
+        self.refusal, self.damaged_keys = real.refusal, real.damaged_keys
         self._disk = disk
         self._unpromised: deque[tuple[ItemKey | str, bytes | None]] = deque()
 
@@ -203,7 +206,7 @@ class Engine(LogEngine):
         self._unpromised.append((key, record))
         if is_hint_key(key):
             self._disk.hinted.add(parse_hint_key(key)[1])
-        super().put(key, record, token)
+        self.real.put(key, record, token)
 
     def delete(self, key: ItemKey, token: Hashable) -> None:
         """As always. A hint is removed only when it is delivered."""
@@ -214,12 +217,12 @@ class Engine(LogEngine):
         elif record is not None:
             self._disk.removing[key] = record
         self._unpromised.append((key, None))
-        super().delete(key, token)
+        self.real.delete(key, token)
 
     def put_meta(self, name: str, value: bytes, token: Hashable | None = None) -> None:
         """As always."""
         self._unpromised.append((name, value))
-        super().put_meta(name, value, token)
+        self.real.put_meta(name, value, token)
 
     def _elsewhere(self, place: ItemKey) -> list[bytes]:
         """What else is here of a hint's item."""
@@ -265,22 +268,22 @@ class Store:
 
     def open(self) -> Recovery:
         """Open the engine. Raises Violation if it does not keep what its disk has promised."""
-        recovery = self.engine.open()
+        recovery = self.engine.real.open()
         if recovery.damaged:
             raise Violation(f"{self.disk.name}: a crash looks like damage to recovery")
         return recovery
 
     def write_through(self) -> None:
         """Make everything that waits durable now."""
-        while (group := self.engine.take_group()) is not None:
+        while (group := self.engine.real.take_group()) is not None:
             group.run()
             self.engine.promise(group)
-            self.engine.sync()
-            self.engine.synced(group)
+            self.engine.real.sync()
+            self.engine.real.synced(group)
 
     def kick(self) -> None:
         """There may be writes waiting: start a group unless one is under way."""
-        if self._group is None and (group := self.engine.take_group()) is not None:
+        if self._group is None and (group := self.engine.real.take_group()) is not None:
             self._group = self._syncing = group
             self.disk.world.at(self.disk.sync_ms(), self._sync, group)
 
@@ -329,7 +332,7 @@ class Store:
         """Look how much room is left. A checkpoint that found none before is begun from here."""
         if self._stopped:
             return
-        self._post(self.engine.check_disk)
+        self._post(self.engine.real.check_disk)
         self._post(self._checkpoint_if_due)
         self.disk.world.at(DISK_CHECK_MS, self._check_disk)
 
@@ -338,7 +341,7 @@ class Store:
         if self._stopped:
             return
         try:
-            self.engine.sync()
+            self.engine.real.sync()
         except StorageFailed as error:
             self._stopped = True
             self._post(self._failed, str(error))
@@ -346,18 +349,18 @@ class Store:
         self.disk.world.at(INTERVAL_MS, self._sync_interval)
 
     def _synced(self, group: WriteGroup) -> None:
-        tokens = self.engine.synced(group)
+        tokens = self.engine.real.synced(group)
         self._group = None
         self.kick()
         self._persisted(tokens)
         self._checkpoint_if_due()
 
     def _checkpoint_if_due(self) -> None:
-        if not self._checkpointing and self.engine.checkpoint_due():
+        if not self._checkpointing and self.engine.real.checkpoint_due():
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        checkpoint = self.engine.begin_checkpoint()
+        checkpoint = self.engine.real.begin_checkpoint()
         if checkpoint is None:
             return
         self._checkpointing = True
@@ -367,7 +370,7 @@ class Store:
             self._slice = next(slices, None)
             if self._slice is None:
                 self._checkpointing = False
-                self.engine.checkpointed(checkpoint)
+                self.engine.real.checkpointed(checkpoint)
                 return
             pause_ms = SLICE_MS * self.disk.slowness
             self.disk.world.at(pause_ms, self._run_slice, checkpoint, next_slice)
@@ -391,4 +394,4 @@ class Store:
 
     def _checkpoint_failed(self, checkpoint: RunningCheckpoint) -> None:
         self._checkpointing = False
-        self.engine.checkpoint_failed(checkpoint)
+        self.engine.real.checkpoint_failed(checkpoint)

@@ -10,7 +10,6 @@ from kernel_cluster import CART, SESSION, KernelCluster, done, small
 from dynamo.coordination.peers import SILENT_AFTER_MS
 from dynamo.errors import Code
 from dynamo.messages import GET, Failed, Get, HintPut, PutDone
-from dynamo.ports import MEMORY_FULL
 from dynamo.types import NodeId
 
 KEY = b"cart of alice"
@@ -201,7 +200,7 @@ def test_a_full_owner_is_stood_in_for(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = five()
     owners, fallbacks = roles(cluster)
     engine = cluster.machines[owners[1]].engine
-    monkeypatch.setattr(engine, "refusal", lambda: MEMORY_FULL)
+    monkeypatch.setattr(engine._log, "disk_full", True)
     done(cluster.put(owners[0], KEY, NEW, w=3))
     assert hints(cluster) == {fallbacks[0]: {owners[1]: 1}}
     monkeypatch.undo()

@@ -24,6 +24,7 @@ from dynamo.messages_exchange import (
 )
 from dynamo.repair import answering, walk
 from dynamo.repair.exchange import ANSWER_TIMEOUT_MS, PAUSE_MS, RETRY_MS, SOON_MS
+from dynamo.repair.trees import Trees
 from dynamo.types import ItemKey, NodeId, PartitionId
 
 KEYS = [b"key-%d" % number for number in range(300)]
@@ -178,11 +179,11 @@ def test_repairs_that_never_end_come_later_each_time() -> None:
     """A co-owner with a full store takes nothing."""
     world = ExchangeWorld()
     world.put("n1", KEYS[0])
-    world["n2"].trees.refusal = lambda: "memory full"  # type: ignore[method-assign]
+    world["n2"].engine.refusal = lambda: "memory full"  # type: ignore[method-assign]
     linked(world).pass_ms(10 * TIMING.exchange_interval_ms)
     begun = world["n1"].meters.exchanges
     assert 8 < begun < 15
-    del world["n2"].trees.refusal
+    del world["n2"].engine.refusal
     agree(world)
 
 
@@ -298,13 +299,21 @@ def test_what_a_peer_lists_outside_of_the_partition_is_ignored() -> None:
     linked(world)
     stray = ItemKey(b"\xff\xf0\x00\x00\x00\x01stray\x00\x01")
     unknown = ItemKey(world.key(KEYS[0])[:2] + b"\x00\x00\x00\x09stray\x00\x01")
-    listed = world["n2"].trees.listed
 
-    def also_stray(*arguments: Any) -> Any:
-        items, end = listed(*arguments)
-        return [*items, (unknown, 5), (stray, 5)], end
+    class Strays:
+        """The trees of n2, which may be compiled, and items that do not belong to any."""
 
-    world["n2"].trees.listed = also_stray  # type: ignore[method-assign]
+        def __init__(self, trees: Trees) -> None:
+            self._trees = trees
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._trees, name)
+
+        def listed(self, *arguments: Any) -> Any:
+            items, end = self._trees.listed(*arguments)
+            return [*items, (unknown, 5), (stray, 5)], end
+
+    world["n2"].exchange._answering._trees = Strays(world["n2"].trees)  # type: ignore[assignment]
     agree(world)
     read = [m for _, _, m in world.heard if isinstance(m, ReadItems) and m.keys]
     assert read
@@ -387,10 +396,10 @@ def test_a_full_store_takes_no_part() -> None:
     world = ExchangeWorld()
     world.put_everywhere(KEYS)
     world.put("n2", KEYS[0], 2)
-    world["n1"].trees.refusal = lambda: "memory full"  # type: ignore[method-assign]
+    world["n1"].engine.refusal = lambda: "memory full"  # type: ignore[method-assign]
     linked(world).pass_ms(3000)
     assert world["n1"].meters.exchanges == 0
-    del world["n1"].trees.refusal
+    del world["n1"].engine.refusal
     agree(world)
 
 
