@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamo.merkle.tree import FIRST_LEAF, ROOT, HashTree, is_leaf, leaf_of
+from dynamo.siblings.codec import MARK_AT
 from dynamo.siblings.fingerprint import fingerprint
 from dynamo.types import ItemKey
 
@@ -22,7 +23,7 @@ sets = st.dictionaries(keys, versions, max_size=30)
 
 def item_hash(key: bytes, version: int) -> int:
     """As different for each key and version as a real one."""
-    return 0 if not version else fingerprint(ItemKey(key), b"no record %d" % version)
+    return 0 if not version else fingerprint(ItemKey(key), bytes(MARK_AT) + b"%8d" % version)
 
 
 def tree_of(items: Items) -> HashTree:
