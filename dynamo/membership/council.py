@@ -20,7 +20,7 @@ from dynamo.background import Durable, Handler, Part
 from dynamo.errors import InvalidRequest
 from dynamo.membership.change import Change, Quorum, Report
 from dynamo.membership.epochs import (
-    CARRIED,
+    NOBODY,
     STATE,
     Adopted,
     Decision,
@@ -81,7 +81,7 @@ class Council(Part):
         self._heard: dict[Source, int] = {}
         self._up: set[NodeId] = set()
         self._asked: dict[int, tuple[Source, int]] = {}
-        self._tickets = count(CARRIED + 1)
+        self._tickets = count(NOBODY + 1)
         self._change = self._begun()
         self._barrier = self._barrier_of(state.topology)
         self._report_ms = 0.0
@@ -246,7 +246,7 @@ class Council(Part):
         if first != self._me.node or self._change is None or not self._change.is_ready():
             return []
         wanted = self._change.finished()
-        return self._done(self._epochs.propose(CARRIED, wanted, now_ms + FINISH_MS, now_ms))
+        return self._done(self._epochs.propose(NOBODY, wanted, now_ms + FINISH_MS, now_ms))
 
     # words of clients
 

@@ -45,8 +45,8 @@ more time; lowering it: rivals disturb each other more often."""
 CARRY_MS = 2000.0
 """How long a voter waits to hear what became of its vote, and how long it tries to find out.
 Raising it: a change whose proposer crashed stays open longer; lowering it: more rivals."""
-CARRIED = 0
-"""The ticket of a proposal that nobody waits for."""
+NOBODY = 0
+"""The ticket of a proposal that no client waits for."""
 DOUBLINGS = 4
 """An attempt takes at most 2 ** DOUBLINGS times as long as the first."""
 
@@ -212,7 +212,7 @@ class Epochs:
         if not self.has_voted or now_ms < self._carry_ms:
             return []
         value = self._state.acceptor.value
-        self._proposal = _Proposal(CARRIED, value, now_ms + CARRY_MS, 0, now_ms)
+        self._proposal = _Proposal(NOBODY, value, now_ms + CARRY_MS, 0, now_ms)
         return self._attempt(now_ms)
 
     def _attempt(self, now_ms: float) -> list[Decision]:
@@ -293,7 +293,7 @@ class Epochs:
 
     def _tell(self, proposal: _Proposal, verdict: Verdict) -> list[Decision]:
         told = Told(proposal.ticket, verdict, self.topology)
-        return [] if proposal.ticket == CARRIED else [told]
+        return [] if proposal.ticket == NOBODY else [told]
 
     def _compared(self, source: NodeId, epoch: int) -> list[Decision]:
         """Somebody holds an epoch: who is behind is told, by word or by asking."""
