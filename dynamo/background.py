@@ -10,7 +10,7 @@ every decision. The kernel asks `handlers` once, at its start; an operation pays
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from dynamo.types import Instant, NodeId
 
@@ -19,6 +19,7 @@ LOOK_MS = 20.0
 Raising it: less is spent on asking all parts for their deadlines while operations run; lowering it:
 such work begins sooner."""
 
+SomePart = TypeVar("SomePart", bound="Part")
 Handler = Callable[[Any, Any, Instant], list[Any]]
 """(source, message, now) -> decisions."""
 
@@ -120,8 +121,11 @@ class Background:
     def answering(self, tag: int) -> Part | None:
         """The part whose requests have this tag, to be told an answer."""
         part = self._by_tag.get(tag)
-        if part is not None:
-            self._touched = True
+        return None if part is None else self.telling(part)
+
+    def telling(self, part: SomePart) -> SomePart:
+        """The part, to be told something that may change its deadline."""
+        self._touched = True
         return part
 
     def advance(self, up: set[NodeId], now_ms: float) -> list[Any]:

@@ -253,7 +253,7 @@ class Kernel:
     def drain(self) -> None:
         """Begin no client operation any more, and say so to the peers; those in flight go on."""
         self._scope.gate.shut()
-        self.lookout.leave()
+        self._background.telling(self.lookout).leave()
 
     def in_flight(self) -> int:
         """Client operations not yet answered (for draining)."""
@@ -447,8 +447,8 @@ class Kernel:
 
     def _page(self, source: NodeId, message: ReplicaPage, now: Instant) -> list[Any]:
         if self._exchange.waits_for(source, message.id):
-            return self._exchange.answer(source, message, now)
-        copying: Rebuild = self._rebuild
+            return self._background.telling(self._exchange).answer(source, message, now)
+        copying: Rebuild = self._background.telling(self._rebuild)
         if self._transfers is not None and self._transfers.waits_for(source, message.id):
             copying = self._transfers
         if copying.waits_for(source, message.id):
