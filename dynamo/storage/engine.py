@@ -11,9 +11,10 @@ which groups it holds; all later ones are in the log.
 """
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from heapq import merge
+from itertools import count
 from zlib import crc32
 
 from dynamo.errors import CorruptData
@@ -136,21 +137,21 @@ class LogEngine:
         which is what makes another replica send it.
         """
         sources = (
-            ((key, 0, record) for key, record in self._active.scan(after, until)),
-            ((key, 1, record) for key, record in self._frozen.scan(after, until)),
-            ((key, 2, data) for key, data in self._table_rows(after, until, limit)),
+            self._active.scan(after, until),
+            self._frozen.scan(after, until),
+            self._table_rows(after, until, limit),
         )
         found: list[tuple[ItemKey, bytes]] = []
         last: bytes | None = None
-        for key, age, data in merge(*sources):
-            if len(found) >= limit:
-                break
+        for key, age, data in merge(*map(_of_age, count(), sources)):
             if key == last:
                 continue
             last = key
             record = self._opened_or_noted(key, data) if age == 2 and data is not None else data
             if record is not None:
                 found.append((ItemKey(key), record))
+                if len(found) == limit:  # looking for one more would read a page more of the table
+                    break
         return found
 
     def refusal(self) -> str | None:
@@ -358,3 +359,12 @@ class LogEngine:
     def _note_damaged(self, key: bytes) -> None:
         if len(self.damaged_keys) < DAMAGED_KEYS_MAX:
             self.damaged_keys[key] = None
+
+
+def _of_age(
+    age: int, rows: Iterable[tuple[bytes, bytes | None]]
+) -> Iterator[tuple[bytes, int, bytes | None]]:
+    """Rows that sort behind newer ones of the same key. A function, because mypyc goes through all
+    of a generator expression where it stands."""
+    for key, data in rows:
+        yield key, age, data

@@ -58,8 +58,8 @@ class LmdbTable:
         self._commits = 0
         self._begin_reading()
 
-    def get(self, key: bytes) -> bytes | None:
-        """The value under `key`."""
+    def get(self, key: bytes) -> memoryview | None:
+        """The value under `key`, as it lies in the file's pages."""
         if self._seen_commits != self._commits:
             self.refresh()
         try:
@@ -96,7 +96,7 @@ class LmdbTable:
             self._raise(error)
         self._commits += 1
 
-    def get_meta(self, name: str) -> bytes | None:
+    def get_meta(self, name: str) -> memoryview | None:
         """A named value kept beside the items."""
         if self._seen_commits != self._commits:
             self.refresh()
@@ -126,7 +126,7 @@ class LmdbTable:
 
     def _begin_reading(self) -> None:
         self._seen_commits = self._commits  # before begin: a commit in between is then seen again
-        self._reading = self._environment.begin(self._databases.keys)
+        self._reading = self._environment.begin(self._databases.keys, buffers=True)
         self._get = self._reading.get
 
     def _write_others(self, writing: "lmdb.Transaction[bytes]", items: Items) -> None:

@@ -43,15 +43,17 @@ class _Place(NamedTuple):
     physical: bytes
 
 
-def get(transaction: "lmdb.Transaction[bytes]", databases: Databases, key: bytes) -> bytes | None:
-    """The value under `key`."""
+def get(
+    transaction: "lmdb.Transaction[memoryview]", databases: Databases, key: bytes
+) -> memoryview | None:
+    """The value under `key`, as it lies in the transaction's pages."""
     bucket = b""
     while len(bucket) + len(key) > DIRECT_BYTES_MAX:
         link, key = _split(databases, bucket, key)
         found = transaction.get(link.physical, db=link.database)
         if found is None:
             return None
-        bucket = found
+        bucket = bytes(found)
     return transaction.get(bucket + key, db=databases.buckets if bucket else databases.keys)
 
 

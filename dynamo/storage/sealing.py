@@ -19,8 +19,8 @@ def sealed(key: bytes, value: bytes) -> bytes:
     return value + crc32(value, crc32(key)).to_bytes(_CHECKSUM_BYTES, "little")
 
 
-def opened(key: bytes, data: bytes) -> bytes:
-    """The value that was sealed under `key`. Raises CorruptData, naming the key."""
+def opened(key: bytes, data: bytes | memoryview) -> bytes:
+    """The value that was sealed under `key`, copied once. Raises CorruptData, naming the key."""
     if crc32(data, crc32(key)) != _RESIDUE:
         raise CorruptData(f"the value under {key!r} is not what was written")
-    return data[:-_CHECKSUM_BYTES]
+    return bytes(data[:-_CHECKSUM_BYTES])

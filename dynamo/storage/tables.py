@@ -16,8 +16,8 @@ class CheckpointTable(Protocol):
     `write` returned sees all of it.
     """
 
-    def get(self, key: bytes) -> bytes | None:
-        """The value under `key`. Raises CorruptData."""
+    def get(self, key: bytes) -> bytes | memoryview | None:
+        """The value under `key`; a view of it holds until the next call. Raises CorruptData."""
 
     def scan(self, after: bytes, until: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """At most `limit` items with after < key < until, in key order; holds nothing open."""
@@ -25,8 +25,8 @@ class CheckpointTable(Protocol):
     def write(self, items: Items, meta: dict[str, bytes]) -> None:
         """Set and remove, durably and all at once. Raises DiskFull, StorageFailed."""
 
-    def get_meta(self, name: str) -> bytes | None:
-        """A named value kept beside the items."""
+    def get_meta(self, name: str) -> bytes | memoryview | None:
+        """A named value kept beside the items; a view of it holds until the next call."""
 
     def refresh(self) -> None:
         """Let go of what reads hold, so that old pages can be used again."""

@@ -246,6 +246,21 @@ def no_printing(source: Source) -> Iterator[str]:
             yield f"{source.path}:{call.lineno}: print; only command lines and the bench do"
 
 
+LAZY = ("chain", "enumerate", "filter", "islice", "iter", "map", "merge", "takewhile", "zip")
+
+
+def no_lazy_expressions(source: Source) -> Iterator[str]:
+    """mypyc goes through all of a generator expression where it stands, however little is asked of
+    it: one that is to be lazy is a generator function."""
+    if source.is_test:
+        return
+    held = [(node, node.elts) for node in source.nodes if isinstance(node, ast.Tuple | ast.List)]
+    taken = [(call, call.args) for name, call in _calls(source) if name.split(".")[-1] in LAZY]
+    for outer, inner in (*held, *taken):
+        if any(isinstance(each, ast.GeneratorExp) for each in inner):
+            yield f"{source.path}:{outer.lineno}: a lazy generator expression; write a function"
+
+
 def no_mocks(source: Source) -> Iterator[str]:
     """Fakes, not mocks."""
     for line, imported in source.imports():
@@ -261,6 +276,7 @@ def _calls(source: Source) -> Iterator[tuple[str, ast.Call]]:
 
 RULES: tuple[Rule, ...] = (
     *(floors, pure_core, sizes, no_sleeping, no_swallowing, no_printing, no_mocks),
+    no_lazy_expressions,
 )
 
 

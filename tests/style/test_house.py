@@ -8,6 +8,7 @@ from house_rules import (
     Rule,
     Source,
     floors,
+    no_lazy_expressions,
     no_mocks,
     no_printing,
     no_sleeping,
@@ -97,6 +98,13 @@ BAD: list[tuple[Rule, str, str]] = [
     (no_printing, "client/dynamo_client/links.py", "def f():\n    print('hello')"),
     (no_mocks, "tests/test_x.py", "from unittest.mock import Mock"),
     (no_mocks, "tests/test_x.py", "from unittest import mock"),
+    (
+        no_lazy_expressions,
+        "dynamo/storage/log.py",
+        "rows = ((k, 0) for k in a), b",
+    ),
+    (no_lazy_expressions, "dynamo/storage/log.py", "next(islice((f(x) for x in a), 3, None))"),
+    (no_lazy_expressions, "dynamo/storage/log.py", "heapq.merge(a, (f(x) for x in b))"),
 ]
 
 GOOD: list[tuple[Rule, str, str]] = [
@@ -120,6 +128,12 @@ GOOD: list[tuple[Rule, str, str]] = [
     (no_swallowing, "dynamo/types.py", "try:\n    f()\nexcept Exception:\n    log()\n    raise"),
     (no_printing, "client/dynamo_client/cli.py", "print('hello')"),
     (no_printing, "bench/dynamo_bench/run.py", "print('hello')"),
+    (
+        no_lazy_expressions,
+        "dynamo/storage/log.py",
+        "x = next((y for y in z), None)",
+    ),
+    (no_lazy_expressions, "dynamo/storage/log.py", "zip(a, [f(x) for x in b])"),
 ]
 
 

@@ -124,7 +124,7 @@ async def test_the_retry_budget_ends_retries_under_overload(
     for node in cluster.nodes.values():
         node.rule(PUT, refuse(BUSY))
     cart = db.table("cart")
-    puts = [cart.put(f"k{number}", 1, timeout_ms=100) for number in range(100)]
+    puts = [cart.put(f"k{number}", 1, timeout_ms=5000) for number in range(100)]
     answers = await asyncio.gather(*puts, return_exceptions=True)
     assert all(isinstance(answer, Overloaded) for answer in answers)
     assert len(cluster.requests(PUT)) <= 100 + 100 + 10

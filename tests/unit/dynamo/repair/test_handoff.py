@@ -61,7 +61,7 @@ class Returning:
             assert isinstance(effect.message, ReplicaPut)
             self.sent.append((NodeId(str(effect.to)), effect.message))
         self.handoff.validate()
-        self.kept.hints.validate()
+        self.kept.validate()
         return len(effects)
 
     @property
