@@ -52,6 +52,11 @@ class Load:
 
         await for_each(enumerate(self._keys), fill_one, in_flight=FILL_IN_FLIGHT)
 
+    async def read_all(self, replicas: int) -> None:
+        """Read each key once from so many replicas, so that what follows finds warm caches."""
+        get = self._table.get
+        await for_each(self._keys, lambda key: get(key, r=replicas), in_flight=FILL_IN_FLIGHT)
+
     async def measure(
         self,
         workload: Workload,

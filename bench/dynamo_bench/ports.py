@@ -28,8 +28,8 @@ class Item(Protocol):
 class Table(Protocol):
     """Items by key."""
 
-    async def get(self, key: Key) -> Item:
-        """Read a key."""
+    async def get(self, key: Key, *, r: int | None = None) -> Item:
+        """Read a key from so many replicas; None: as many as its table says."""
 
     async def put(self, key: Key, value: Any, *, context: Any = None) -> Any:
         """Write a key; the next context of this writer."""

@@ -26,10 +26,12 @@ class FakeTable:
         self.items: dict[str | bytes, dict[int, Any]] = {}
         self.outcomes: dict[int, str] = {}
         self.writers: dict[str | bytes, int] = {}
+        self.reads: list[tuple[str | bytes, int | None]] = []
         self._faults = iter(faults)
         self._writes = 0
 
-    async def get(self, key: str | bytes) -> FakeItem:
+    async def get(self, key: str | bytes, *, r: int | None = None) -> FakeItem:
+        self.reads.append((key, r))
         values = self.items.get(key, {})
         return FakeItem(list(values.values()), frozenset(values))
 

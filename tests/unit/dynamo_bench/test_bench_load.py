@@ -26,6 +26,15 @@ async def test_filling_again_with_another_size_replaces() -> None:
     assert [[len(v) for v in values.values()] for values in table.items.values()] == [[20]] * 10
 
 
+async def test_all_keys_are_read_once_from_as_many_replicas() -> None:
+    table = FakeTable()
+    load = Load(table, 100, 10)
+    await load.fill()
+    table.reads.clear()
+    await load.read_all(3)
+    assert sorted(table.reads) == sorted((key, 3) for key in table.items)
+
+
 @pytest.mark.parametrize("workload", ["put", "mixed"])
 async def test_puts_replace_what_was_put_before(workload: str) -> None:
     table = FakeTable()
