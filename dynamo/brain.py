@@ -178,10 +178,12 @@ class Brain:
         self._transfers = self._transfers_for(topology, copied)
         outlives = (before.scope, before.lookout) if before else (None, None)
         tenure = Tenure(self.council, topology.target, self._transfers, *outlives)
-        return Kernel(
+        kernel = Kernel(
             *(self._config, topology.ring, self._identity, self._store, self._meters),
             *(missing, tenure),
         )
+        self.council.hints = kernel.hints.count
+        return kernel
 
     def _transfers_for(
         self, topology: Topology, copied: frozenset[PartitionId]

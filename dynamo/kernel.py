@@ -166,9 +166,9 @@ class Kernel:
     def _plug_in(self, store: RecordStore, missing: frozenset[PartitionId]) -> None:
         """Hints and background work, and who takes replicas' answers."""
         scope, known, tenure = self._scope, self._known, self._tenure
-        self._hints = hints_of(scope, store)
+        self.hints = hints_of(scope, store)
         parts = parts_of(
-            *(scope, known, self._hints, self._replica, self._ready, missing),
+            *(scope, known, self.hints, self._replica, self._ready, missing),
             *(lambda: self._wall_ms, tenure and tenure.lookout),
         )
         self._rebuild, self._exchange, self.lookout = parts.rebuild, parts.exchange, parts.lookout
@@ -244,7 +244,7 @@ class Kernel:
     def validate_store(self) -> None:
         """Assert that hash trees and counts of hints are those of the store; reads everything."""
         self._known.trees.validate()
-        self._hints.validate()
+        self.hints.validate()
 
     def nothing(self, key: ItemKey) -> Record:
         """What this node takes an item for of which it holds nothing."""
@@ -438,7 +438,7 @@ class Kernel:
         if type(answer.message) is ReplicaRefused or (
             self._narrow and table_of_key(message.key) in self._narrow
         ):
-            answer = self._hints.get(source, message) or answer
+            answer = self.hints.get(source, message) or answer
         self._effects.append(answer)
         return []
 

@@ -24,12 +24,14 @@ class EpochWord(NamedTuple):
 
 class EpochReport(NamedTuple):
     """While a change is under way: the epoch that this node holds durably, its life, and what it
-    must still copy: a reason and the partitions that wait for it, two bytes each."""
+    must still copy: a reason and the partitions that wait for it, two bytes each; and how many
+    hints it keeps."""
 
     kind: int
     epoch: int
     incarnation: str
     lacking: tuple[tuple[str, bytes], ...]
+    hints: int
 
 
 class ClientEpoch(NamedTuple):
@@ -106,7 +108,7 @@ MEMBERS: tuple[
     ...,
 ] = (
     (EPOCH_WORD, EpochWord, (int, tuple), None),
-    (EPOCH_REPORT, EpochReport, (int, str, tuple), _holds_reasons),
+    (EPOCH_REPORT, EpochReport, (int, str, tuple, int), _holds_reasons),
     (CLIENT_EPOCH, ClientEpoch, (int,), _is_epoch),
     (ASK_CHANGE, AskChange, (int, str, int, tuple), None),
     (CHANGE_IS, ChangeIs, (int, str, int, str), None),

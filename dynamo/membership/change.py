@@ -5,7 +5,8 @@ Law:      the final epoch is proposed only when, for every moving partition and 
           owners alone is reached any more (N - W + 1 where R + W <= N, for reads of such tables
           may miss writes anyway: one R = 1 among the tables need not keep a dead node from being
           replaced), and every new owner has copied what N - W + 1 old
-          owners held after that, so that the new owners know every write acknowledged before.
+          owners held after that, so that the new owners know every write acknowledged before; and
+          when nobody who leaves keeps a hint any more, which may be one of the W copies of a write.
 
 Picture:  epoch e        e + 1 joint                               e + 2 final
           old ring ──▶   holding ──▶ copying ──▶ ready (all) ──▶   the new owners
@@ -16,7 +17,7 @@ Any member may watch a change and propose its end: the proposals are equal, or o
 (`dynamo.membership.epochs`). What is known here comes from the members' own `Report`s.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from dynamo.membership.topology import Topology, final
@@ -49,6 +50,8 @@ class Report(NamedTuple):
     incarnation: str
     lacking: Mapping[PartitionId, str]
     """Partitions that it must still copy, and why each one waits."""
+    hints: int = 0
+    """How many it keeps for others."""
 
 
 class Standing(NamedTuple):
@@ -70,13 +73,14 @@ class Forced(NamedTuple):
 class Change:
     """One joint epoch on its way to the final one."""
 
-    __slots__ = ("_moving", "_quorums", "_reports", "topology")
+    __slots__ = ("_leaving", "_moving", "_quorums", "_reports", "topology")
 
     def __init__(self, topology: Topology, quorums: Sequence[Quorum]) -> None:
         assert topology.is_joint, "no change is under way"
         self.topology = topology
         self._quorums = tuple(sorted(set(quorums)))
         self._reports: dict[NodeId, Report] = {}
+        self._leaving = topology.leaving
         self._moving = tuple(
             PartitionId(partition)
             for partition in range(topology.ring.partitions)
@@ -102,9 +106,14 @@ class Change:
                     return Standing("copying", reason)
         return Standing("ready", "")
 
-    def is_ready(self) -> bool:
-        """Whether the final epoch may be proposed."""
-        return all(self.standing(partition).phase == "ready" for partition in self._moving)
+    def is_ready(self, up: Collection[NodeId] = ()) -> bool:
+        """Whether the final epoch may be proposed. Who is not `up` and has not reported is dead:
+        what it keeps is not waited for."""
+        if any(node in up and not self._holds(node) for node in self._leaving):
+            return False
+        return not any(self._keeping()) and all(
+            self.standing(partition).phase == "ready" for partition in self._moving
+        )
 
     def finished(self) -> Topology:
         """The final epoch, to be proposed once all are ready."""
@@ -143,8 +152,15 @@ class Change:
         for standing in standings:
             if standing.reason:
                 waiting[standing.reason] = waiting.get(standing.reason, 0) + 1
+        waiting |= {f"{node} leaves and hands over its hints": n for node, n in self._keeping()}
         ready = sum(standing.phase == "ready" for standing in standings)
         return {"partitions": len(standings), "ready": ready, "waiting": waiting}
+
+    def _keeping(self) -> Iterator[tuple[NodeId, int]]:
+        """Who leaves and still keeps hints, and how many."""
+        for node in self._leaving:
+            if self._holds(node) and self._reports[node].hints:
+                yield node, self._reports[node].hints
 
     def _sides(
         self, partition: int
@@ -185,5 +201,7 @@ class Change:
             count = sum(standing.phase == phase for standing in standings)
             if count:
                 yield f"{count} partitions are {phase}: {what}"
+        for node, hints in self._keeping():
+            yield f"{node} leaves and keeps {hints} hints: writes may have fewer than W copies"
         for node in sorted(lost):
             yield f"{node} loses its vote; what only it held is lost"

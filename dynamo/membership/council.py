@@ -87,6 +87,8 @@ class Council(Part):
         self._report_ms = 0.0
         self.lacking: Callable[[], dict[PartitionId, str]] = dict
         """What this node must still copy and why; its kernel says so."""
+        self.hints: Callable[[], int] = int
+        """How many hints this node keeps; its kernel says so."""
         self.adopted: Keep | None = None
         """An epoch is in force that the node's kernel does not serve yet; to be kept first."""
 
@@ -223,10 +225,10 @@ class Council(Part):
         """Tell the others how far this node is; end the change if all are ready."""
         assert self._change is not None, "there is something to report"
         self._report_ms = now_ms + REPORT_MS
-        lacking = self.lacking()
-        self._change.heard(self._me.node, Report(self._held, self._me.incarnation, lacking))
+        life, lacking, hints = self._me.incarnation, self.lacking(), self.hints()
+        self._change.heard(self._me.node, Report(self._held, life, lacking, hints))
         others = tuple(sorted(self._up & {*self.topology.members} - {self._me.node}))
-        report = EpochReport(EPOCH_REPORT, self._held, self._me.incarnation, _grouped(lacking))
+        report = EpochReport(EPOCH_REPORT, self._held, life, _grouped(lacking), hints)
         return [Broadcast(others, report), *self._finished(now_ms)]
 
     def _reported(self, source: NodeId, message: EpochReport, now: Instant) -> list[Any]:
@@ -236,14 +238,15 @@ class Council(Part):
                 for reason, packed in message.lacking
                 for partition in _unpacked(packed)
             }
-            self._change.heard(source, Report(message.epoch, message.incarnation, lacking))
+            report = Report(message.epoch, message.incarnation, lacking, message.hints)
+            self._change.heard(source, report)
         return []
 
     def _finished(self, now_ms: float) -> list[Any]:
         """The final epoch, proposed by the first voter that is there."""
         here = self._up | {self._me.node}
         first = next((voter.node for voter in self.topology.voters if voter.node in here), "")
-        if first != self._me.node or self._change is None or not self._change.is_ready():
+        if first != self._me.node or self._change is None or not self._change.is_ready(here):
             return []
         wanted = self._change.finished()
         return self._done(self._epochs.propose(NOBODY, wanted, now_ms + FINISH_MS, now_ms))

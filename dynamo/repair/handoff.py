@@ -5,7 +5,8 @@
                     └────────── pause ─────────┘  from the start: what was not delivered is stored
 
 One round per owner that is up, each with a window of its own: quick answers widen it, a slow one
-halves it (AIMD), so that a returning node is not drowned and foreground work comes first.
+halves it (AIMD), so that a returning node is not drowned. Of it only the share is used that the
+governor leaves, so that this node's own clients come first.
 
 Invariant: a hint goes only after its owner's durable acknowledgement. A crash loses no progress but
 the acknowledgements under way: delivering twice is merging twice.
@@ -35,7 +36,8 @@ AGAIN_MS = 200.0
 """Between two passes over the hints of one owner: some may have been kept behind the first."""
 
 READDRESS_MS = 5.0
-"""Between two pages of hints whose owner left the cluster."""
+"""Between two pages that are looked through after the ring changed. Raising it: hints go to their
+owners later; lowering it: more is taken from the foreground."""
 
 
 class _Sent:
@@ -71,9 +73,9 @@ class _Round:
         self.bytes = 0
         self.restart()
 
-    def may_send(self) -> bool:
-        """Whether the window has room."""
-        if len(self.in_flight) >= int(self.window):
+    def may_send(self, share: float) -> bool:
+        """Whether this share of the window has room; one hint is always under way."""
+        if len(self.in_flight) >= max(1, int(self.window * share)):
             return False
         return self.bytes < WINDOW_BYTES_MAX
 
@@ -88,6 +90,9 @@ class _Round:
 
 class Handoff(Part):
     """The rounds to all owners that are up and for whom something is kept."""
+
+    kind = "handoff"
+    share_min = 0.125
 
     def __init__(
         self,
@@ -104,6 +109,12 @@ class Handoff(Part):
         self._absorb = absorb
         self._readdress_ms: float | None = None
         self._rounds: dict[NodeId, _Round] = {}
+        self._share = 1.0
+
+    def pace(self, share: float) -> None:
+        """Take this share (above 0, at most 1) of every window."""
+        assert 0 < share <= 1, "a pace is a share"
+        self._share = share
 
     def handlers(self) -> dict[type[Any], Handler]:
         """What is to be kept."""
@@ -121,9 +132,10 @@ class Handoff(Part):
         """Begin a round for every owner that is up, and go on with those whose time has come."""
         effects: list[Effect] = []
         self._readdress_ms = None
-        if (departed := self._hints.departed()) is not None:
-            self._hints.readdress(departed, self._absorb)
+        if self._hints.misaddressed():
+            self._hints.readdress(self._absorb)
             self._readdress_ms = now_ms + READDRESS_MS
+            return []
         for owner in sorted(self._hints.kept()):
             if owner in up and owner not in self._rounds:
                 self._rounds[owner] = _Round(now_ms)
@@ -190,7 +202,7 @@ class Handoff(Part):
     def _filled(self, owner: NodeId, round_: _Round, now_ms: float) -> list[Effect]:
         """Send as many as the window takes; at the end of a pass look whether another is due."""
         effects: list[Effect] = []
-        while now_ms >= round_.resume_ms and round_.may_send():
+        while now_ms >= round_.resume_ms and round_.may_send(self._share):
             hint = self._next(owner, round_)
             if hint is None:
                 if not round_.in_flight:

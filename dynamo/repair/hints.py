@@ -9,8 +9,9 @@ Laws. One hint per (owner, item): what comes later is merged into it, never put 
 it. A hint goes only when its owner has durably what it holds: `delivered` compares the bytes, so
 that what was merged meanwhile stays.
 
-At the bound in bytes new hints are refused and the coordinator asks the next fallback; what is kept
-stays until it is handed over (`dynamo.repair.handoff`).
+At the bound in bytes, and on a node that leaves the cluster, new hints are refused and the
+coordinator asks the next fallback; what is kept stays until it is handed over
+(`dynamo.repair.handoff`).
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -46,6 +47,8 @@ from dynamo.types import ItemKey, NodeId, TableId
 
 HINTS_FULL = "hints full"
 """A fallback's refusal: what it keeps for others has reached its bound."""
+LEAVING = "leaves the cluster"
+"""Another: what it keeps already must be handed over before it goes."""
 PREFIX = b"\xff" * 6
 """Where an item key has its partition and table; no table has that number."""
 PAGE_ITEMS = 32
@@ -86,8 +89,12 @@ class Hints:
         """`store`: the node's own; hints are no part of any partition's hash tree."""
         self._me, self._rings, self._store, self._tables = me, rings, store, tables
         self._members = frozenset(rings.members) - {me}
+        self._leaves = rings.leaves(me)
         self._window, self._bytes_max, self._meters = window, bytes_max, meters
         self._kept = _counted(store)
+        self._unread = [] if rings.never_changed else sorted(self._kept)
+        """Owners whose hints may be for items that are not theirs by this ring."""
+        self._read_after = ItemKey(b"")
 
     def kept(self) -> dict[NodeId, Kept]:
         """How much is kept for whom; nobody is named for whom nothing is."""
@@ -97,6 +104,10 @@ class Hints:
         """All hints together, keys and records."""
         return sum(kept.bytes_held for kept in self._kept.values())
 
+    def count(self) -> int:
+        """How many are kept."""
+        return sum(kept.hints for kept in self._kept.values())
+
     def keep(self, source: Source, message: HintPut, now_ms: float) -> list[Effect]:
         """Merge a record into what is kept for its owner; it is acknowledged once durable."""
         _, id, key, record, base, owner = message
@@ -104,6 +115,8 @@ class Hints:
             return [Disconnect(source, "a record's digest does not fit its bytes")]
         if table_of_key(key) not in self._tables or owner not in self._members:
             return self._refused(source, id, "unknown table or owner")
+        if self._leaves:
+            return self._refused(source, id, LEAVING)
         try:
             cause = self._store.refusal()
             if cause is not None and (cause != DISK_FULL or not _is_delete(record)):
@@ -173,20 +186,34 @@ class Hints:
         self._meters.hints_delivered += 1
         return True
 
-    def departed(self) -> NodeId | None:
-        """Somebody for whom hints are kept and who is no member any more."""
-        return next((owner for owner in self._kept if owner not in self._members), None)
+    def misaddressed(self) -> bool:
+        """Whether some of what is kept may be for nodes that do not own it by this ring."""
+        return bool(self._unread)
 
-    def readdress(self, owner: NodeId, absorb: Callable[[ItemKey, bytes], object]) -> None:
-        """Some of the hints for an owner that left are for the present owners from now on. All of
-        it goes into the log in this order, so that a crash repeats it or finds it done."""
-        for hint in self.page(owner, ItemKey(b"")):
-            table = self._tables[table_of_key(hint.key)]
-            for present in self._rings.owners(partition_of_key(hint.key), table.n):
-                if present == self._me:
-                    absorb(hint.key, hint.record)
-                else:
-                    self.take(hint._replace(owner=present), b"", None, bounded=False)
+    def readdress(self, absorb: Callable[[ItemKey, bytes], object]) -> None:
+        """Look through the next page of hints: those for who owns the item no more, or will not
+        when the change under way ends, are for the new owners as well. All of it goes into the log
+        in this order, so that a crash repeats it or finds it done."""
+        owner = self._unread[-1]
+        page = self.page(owner, self._read_after)
+        for hint in page:
+            self._readdressed(hint, absorb)
+        self._read_after = page[-1].key if page else ItemKey(b"")
+        if not page:
+            self._unread.pop()
+
+    def _readdressed(self, hint: Hint, absorb: Callable[[ItemKey, bytes], object]) -> None:
+        n, partition = self._tables[table_of_key(hint.key)].n, partition_of_key(hint.key)
+        now, rings = self._rings.owners(partition, n), self._rings
+        later = (rings.target or rings.ring).preference_list(partition, n)
+        if hint.owner in later:
+            return
+        for owner in later if hint.owner in now else now:
+            if owner == self._me:
+                absorb(hint.key, hint.record)
+            else:
+                self.take(hint._replace(owner=owner), b"", None, bounded=False)
+        if hint.owner not in now:
             self._remove(hint)
 
     def validate(self) -> None:

@@ -74,6 +74,10 @@ class Rings:
         new = [member.node for member in self.target.members] if self.target else []
         return (*old, *(node for node in new if node not in old))
 
+    def leaves(self, node: NodeId) -> bool:
+        """Whether a member is none any more when the change under way ends."""
+        return self.target is not None and all(m.node != node for m in self.target.members)
+
     def owners(self, partition: PartitionId, n: int) -> tuple[NodeId, ...]:
         """Whom the readers and writers of a table of this N ask."""
         moving = self._moving.get((partition, n)) if self._moving else None

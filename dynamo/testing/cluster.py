@@ -9,7 +9,7 @@ from random import Random
 
 from dynamo.brain import founders
 from dynamo.config import ClusterConfig, TableConfig
-from dynamo.keys import item_key
+from dynamo.keys import item_key, partition_of_key, table_of_key
 from dynamo.membership.epochs import STATE, State
 from dynamo.membership.topology import Topology
 from dynamo.repair.boot import IDENTITY
@@ -77,11 +77,12 @@ class Machine:
                 process.store.stop_mid_job(self._rng)
         self.disk.files.power_loss(self._rng)
 
-    def members(self) -> tuple[NodeId, ...]:
-        """Those of the ring that its process goes by."""
+    def owners(self, key: ItemKey) -> tuple[NodeId, ...]:
+        """Those of an item by the ring that its process goes by."""
         kernel = None if self.process is None else self.process.kernel
         assert kernel is not None, "only a process that runs removes hints"
-        return kernel.scope.rings.members
+        n = self.cluster.table(table_of_key(key)).n
+        return kernel.scope.rings.owners(partition_of_key(key), n)
 
     def lose_disk(self, image: Image | None = None) -> None:
         """The machine fails with its disk; an empty one, or an old image of it, stands there."""
@@ -207,7 +208,7 @@ class Cluster:
         disks: dict[str, Disk] = {name: machine.disk for name, machine in self.machines.items()}
         for machine in self.machines.values():
             machine.disk.others = disks
-            machine.disk.members = machine.members
+            machine.disk.owners = machine.owners
 
     def adopted(self, topology: Topology) -> None:
         """A node has adopted an epoch: P10 says that all others have the same of it."""

@@ -120,8 +120,8 @@ class Disk:
         """Whether an old image stands here that nobody has found out yet."""
         self.others: dict[str, Disk] = {}
         """All disks of the cluster by their node's name, this one as well."""
-        self.members: Callable[[], Collection[str]] = self.others.keys
-        """Who are members of the cluster now."""
+        self.owners: Callable[[ItemKey], Collection[str]] = lambda key: self.others.keys()
+        """Who owns an item now."""
         self.dropping: set[ItemKey] = set()
         """Hints whose removal is not durable yet: after a crash they may be there or not."""
         self.hinted: set[ItemKey] = set()
@@ -175,11 +175,11 @@ class Disk:
 
     def check_delivered(self, place: ItemKey, record: bytes | None, elsewhere: list[bytes]) -> None:
         """Raise Violation unless the owner's disk has had all dots that the hint knows of, or what
-        is `elsewhere` on this one, if the owner has left."""
+        is `elsewhere` on this one, if it is no owner any more."""
         owner, key = parse_hint_key(place)
         hinted = decode_record(record or b"").history
         held = self.others[owner].records_since(key, 0.0)
-        if owner not in self.members():
+        if owner not in self.owners(key):
             held += elsewhere
         told = [decode_record(data).history for data in held]
         if not any(history.descends(hinted) for history in told):

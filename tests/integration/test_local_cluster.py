@@ -198,3 +198,21 @@ async def test_data_of_another_version_is_refused_and_left_alone(
         async with LocalCluster(1, path=tmp_path):
             pass
     assert sorted(entry.name for entry in (tmp_path / "n1").iterdir()) == before
+
+
+@pytest.mark.slow
+async def test_kv1142_updownup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Riak's case of that name: a node goes back to an older program and forward again. What the
+    newer one wrote is neither read wrongly meanwhile nor lost afterwards."""
+    async with LocalCluster(path=tmp_path) as cluster, connect(cluster.seeds) as db:
+        cart = db.table("cart")
+        await fill(cart)
+        await cluster.stop("n2")
+        with monkeypatch.context() as older:
+            for module in (segment, checkpoint):
+                older.setattr(module, "FORMAT", segment.FORMAT - 1)
+            with pytest.raises(StorageFailed, match="the data is in format"):
+                await cluster.start("n2")
+        await cluster.start("n2")
+        items = await asyncio.gather(*(cart.get(f"key {number}", r=3) for number in range(20)))
+        assert [item.value for item in items] == list(range(20))

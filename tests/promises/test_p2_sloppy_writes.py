@@ -211,7 +211,7 @@ def test_a_full_owner_is_stood_in_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_full_fallback_passes_to_the_next() -> None:
     cluster = five(hints_bytes_max=10)
     owners, fallbacks = roles(cluster)
-    cluster.machines[fallbacks[1]].kernel._hints._bytes_max = 1 << 20  # type: ignore[union-attr]
+    cluster.machines[fallbacks[1]].kernel.hints._bytes_max = 1 << 20  # type: ignore[union-attr]
     cluster.crash(owners[2])
     done(cluster.put(owners[0], KEY, NEW, w=3))
     assert hints(cluster) == {fallbacks[1]: {owners[2]: 1}}

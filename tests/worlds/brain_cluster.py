@@ -60,10 +60,11 @@ def place_of(name: NodeId) -> tuple[str, int]:
 class BrainCluster:
     """n1 n2 n3 as founders; others when they are `added`."""
 
-    def __init__(self, founding: int = 3) -> None:
-        self.config = replace(builtin(founding), partitions=PARTITIONS)
+    def __init__(self, founding: int = 3, partitions: int = PARTITIONS) -> None:
+        self.partitions = partitions
+        self.config = replace(builtin(founding), partitions=partitions)
         members = [Member(node.name, node.name, "", 1.0) for node in self.config.nodes]
-        ring = plan(members, PARTITIONS, 3).ring
+        ring = plan(members, partitions, 3).ring
         self.first = founders(ring, self.config)
         self.brains: dict[NodeId, Brain] = {}
         self.stores: dict[NodeId, MemoryEngine] = {}
@@ -92,7 +93,7 @@ class BrainCluster:
         self.starts[name] = self.starts.get(name, 0) + 1
         known = recalled(store.get_meta, first or self.first, founder=fresh and first is None)
         store.put_meta(STATE, known.state.encoded())
-        identity = Identity(name, "a", self.starts[name], 0, PARTITIONS)
+        identity = Identity(name, "a", self.starts[name], 0, self.partitions)
         missing = (
             frozenset[PartitionId]() if fresh else decode_partitions(store.get_meta(MISSING) or b"")
         )
@@ -246,7 +247,7 @@ class BrainCluster:
 
     def key_of(self, key: bytes) -> tuple[PartitionId, ItemKey]:
         """Where an item lives."""
-        partition = partition_of(token_of(CART, key), PARTITIONS)
+        partition = partition_of(token_of(CART, key), self.partitions)
         return partition, item_key(partition, CART, key, b"")
 
 

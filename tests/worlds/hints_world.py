@@ -42,6 +42,7 @@ class HintsWorld:
         self.meters = Meters()
         self.bytes_max = bytes_max
         self.refusal: str | None = None
+        self.rings = Rings(RING)
         self._looks = 0
         self.store.refusal = lambda: self.refusal  # type: ignore[method-assign]
         self.hints = self.opened()
@@ -50,7 +51,7 @@ class HintsWorld:
         """As after a start."""
         tables = {TABLE: TableConfig("cart", TABLE, 2, 1, 2)}
         window = Window(64, 10_000)
-        return Hints(N3, Rings(RING), self.store, tables, window, self.bytes_max, self.meters)
+        return Hints(N3, self.rings, self.store, tables, window, self.bytes_max, self.meters)
 
     def keep(
         self, owner: NodeId, key: ItemKey, record: bytes, base: bytes = b"", id: int = 4

@@ -54,7 +54,7 @@ SAMPLES: list[Any] = [
     d.ProbedFor(d.PROBED_FOR, 23, "n3", 3),  # type: ignore[arg-type]
     d.GossipPull(d.GOSSIP_PULL, 1, 0, ()),
     c.EpochWord(c.EPOCH_WORD, 0, (1, (1, "n1", "a"))),
-    c.EpochReport(c.EPOCH_REPORT, 2, "a", (("copies from n1", b"\x00\x07\x00\x08"),)),
+    c.EpochReport(c.EPOCH_REPORT, 2, "a", (("copies from n1", b"\x00\x07\x00\x08"),), 3),
     c.ClientEpoch(c.CLIENT_EPOCH, 2),
     c.AskChange(c.ASK_CHANGE, 24, "leave", 1, ("n1",)),
     c.ChangeIs(c.CHANGE_IS, 24, "won", 2, "epoch 2 is decided: leave n1"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dynamo.membership.change import FORCED_STEP, Change, Quorum, Report
-from dynamo.membership.plan import Join, Weight, plan_of
+from dynamo.membership.plan import Join, Leave, Weight, plan_of
 from dynamo.membership.topology import Topology, founding, joint
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member
@@ -142,3 +142,38 @@ def test_a_change_that_moves_nothing_is_ready_at_once() -> None:
     change = Change(joint(first, target, "weight"), USUAL)
     assert change.moving() == ()
     assert change.is_ready()
+
+
+def leaving(*, reported: bool = True) -> Change:
+    """n4 leaves, all have copied; n4's own report may be missing."""
+    first = founding(plan([member(name) for name in (*OLD, NEW)], 16, 3).ring)
+    change = Change(joint(first, plan_of(Leave(NEW), first.ring).target, "leave n4"), USUAL)
+    for name in OLD:
+        change.heard(name, report())
+    if reported:
+        change.heard(NEW, report()._replace(hints=12))
+    return change
+
+
+def test_who_leaves_hands_over_its_hints_first() -> None:
+    change = leaving()
+    assert not change.is_ready()
+    assert change.show()[-1] == "  12 wait: n4 leaves and hands over its hints"
+    forced = change.forced(frozenset()).losses
+    assert forced == ("n4 leaves and keeps 12 hints: writes may have fewer than W copies",)
+    change.heard(NEW, report())
+    assert change.is_ready()
+    assert change.forced(frozenset()).losses == ()
+
+
+def test_hints_of_those_who_stay_keep_nobody_from_leaving() -> None:
+    change = leaving()
+    change.heard(NEW, report())
+    change.heard(OLD[0], report()._replace(hints=12))
+    assert change.is_ready()
+
+
+def test_who_leaves_and_is_linked_is_waited_for_and_who_is_dead_is_not() -> None:
+    change = leaving(reported=False)
+    assert not change.is_ready({*OLD, NEW})
+    assert change.is_ready(set(OLD))
