@@ -40,28 +40,32 @@ _CHILDREN = struct.Struct(f">{FANOUT}Q")
 class HashTree:
     """The hashes over one set of items; it does not know the items."""
 
-    __slots__ = ("_folded", "_hashes")
+    __slots__ = ("_folded", "_hashes", "_root")
 
     def __init__(self) -> None:
         self._hashes = array("Q", bytes(TREE_BYTES))
+        self._root = 0
         self._folded = True
 
     def change(self, leaf: int, before: int, after: int) -> None:
         """An item below `leaf` (0 <= leaf < LEAVES) had the hash `before` and has `after`; 0 is
         the hash of no item."""
-        self._hashes[FIRST_LEAF + leaf] ^= before ^ after
+        both = before ^ after
+        self._hashes[FIRST_LEAF + leaf] ^= both
+        self._root ^= both
         self._folded = False
 
     def clear(self) -> None:
         """Cover no item any more."""
-        self._hashes, self._folded = array("Q", bytes(TREE_BYTES)), True
+        self._hashes, self._root, self._folded = array("Q", bytes(TREE_BYTES)), 0, True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HashTree) and self._nodes() == other._nodes()
 
     def hash(self, node: int) -> int:
-        """The hash of a node, 0 <= node < NODES."""
-        return self._nodes()[node]
+        """The hash of a node, 0 <= node < NODES. The root's, for which all trees are asked in
+        every exchange, is always there."""
+        return self._root if node == ROOT else self._nodes()[node]
 
     def children(self, node: int) -> bytes:
         """The hashes of an inner node's children, for `differing` on another replica."""
