@@ -93,6 +93,8 @@ class Node:
         self._epoch = brain.topology.epoch
         self.members_changed = asyncio.Event()
         """Set when an epoch with other members may be in force."""
+        self.link_lost = asyncio.Event()
+        """Set when the next link to a member is lost; another one takes its place then."""
         self._rebuilding = brain.kernel.missing_partitions()
         self._loop = asyncio.get_running_loop()
         self.driver: StoreDriver | None = None
@@ -155,6 +157,8 @@ class Node:
                 log.info("client cut off", address=link.address, reason=reason)
             self.feed(ClientGone(source))
             return
+        lost, self.link_lost = self.link_lost, asyncio.Event()
+        lost.set()
         log.info("peer lost", peer=source, reason=reason)
         self.feed(PeerDown(NodeId(str(source)), reason or "link lost"))
 

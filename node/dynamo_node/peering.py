@@ -47,7 +47,10 @@ async def _keep_one(node: Node, links: LinkSet, peer: NodeId, at: Address, timin
     least, most = timing.reconnect_delay_ms_min, timing.reconnect_delay_ms_max
     delay_ms, told = float(least), ""
     while True:
-        if not node.is_linked(peer):
+        lost = node.link_lost
+        if node.is_linked(peer):
+            await lost.wait()
+        else:
             try:
                 await links.dial(*at, node.hello_to(peer))
                 delay_ms, told = float(least), ""
