@@ -265,7 +265,8 @@ STORE: tuple[Bound, ...] = (
         "hints kept for owners that are away",
         (f"{_NODE}.hints_bytes_max",),
         "the next is refused and the coordinator asks the next fallback; a write that W nodes took "
-        "is never refused for it, a later read repairs what is missing",
+        "is never refused for it, a later read repairs what is missing; when owners change, what "
+        "is kept for a former one is kept for each of the N present ones, also beyond the bound",
         "dynamo_hints_bytes",
         "unit/dynamo/repair/test_hints.py::test_at_the_bound_hints_are_refused_and_counted",
     ),

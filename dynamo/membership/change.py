@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from dynamo.membership.topology import Topology, final
+from dynamo.ring.joint import leaving
 from dynamo.types import NodeId, PartitionId
 
 Phase: TypeAlias = Literal["holding", "copying", "ready"]
@@ -80,7 +81,7 @@ class Change:
         self.topology = topology
         self._quorums = tuple(sorted(set(quorums)))
         self._reports: dict[NodeId, Report] = {}
-        self._leaving = topology.leaving
+        self._leaving = leaving(topology.ring, topology.target)
         self._moving = tuple(
             PartitionId(partition)
             for partition in range(topology.ring.partitions)

@@ -51,14 +51,6 @@ class Topology(NamedTuple):
         new = [member.node for member in self.target.members] if self.target else []
         return (*old, *(node for node in new if node not in old))
 
-    @property
-    def leaving(self) -> tuple[NodeId, ...]:
-        """Those who are no members any more when the change under way ends."""
-        if self.target is None:
-            return ()
-        staying = {member.node for member in self.target.members}
-        return tuple(m.node for m in self.ring.members if m.node not in staying)
-
     def owners(self, partition: int, n: int) -> tuple[tuple[NodeId, ...], tuple[NodeId, ...]]:
         """The first n owners of a partition, old and new; equal where nothing changes."""
         old = self.ring.owners[partition][: min(n, self.ring.holders)]

@@ -8,7 +8,8 @@
 
 An item lies below the leaf that a hash of its key chooses, so hot ranges of keys spread out, and
 inserting never moves others. A change is one XOR in one leaf: the old hash out, the new hash in, in
-any order. The nodes above are folded from the leaves when somebody compares, which is rare.
+any order. The root changes with it; the branches are folded from the leaves where roots differ,
+which is rare.
 
 Laws (tests/laws/test_merkle_laws.py), but for hashes that collide, one pair in 2**64:
 equal sets of items have equal roots and unequal sets unequal ones; the leaves that differ are the

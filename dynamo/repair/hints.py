@@ -40,7 +40,7 @@ from dynamo.messages import (
 )
 from dynamo.meters import Meters
 from dynamo.ports import DISK_FULL, NO_HINT, RecordStore
-from dynamo.ring.joint import Rings
+from dynamo.ring.joint import Rings, leaving
 from dynamo.siblings.codec import DIGEST_BYTES, decode_record, encode_record, verified
 from dynamo.siblings.record import Window, merge
 from dynamo.types import ItemKey, NodeId, TableId
@@ -89,7 +89,7 @@ class Hints:
         """`store`: the node's own; hints are no part of any partition's hash tree."""
         self._me, self._rings, self._store, self._tables = me, rings, store, tables
         self._members = frozenset(rings.members) - {me}
-        self._leaves = rings.leaves(me)
+        self._leaves = me in leaving(rings.ring, rings.target)
         self._window, self._bytes_max, self._meters = window, bytes_max, meters
         self._kept = _counted(store)
         self._unread = [] if rings.never_changed else sorted(self._kept)

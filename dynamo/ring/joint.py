@@ -34,6 +34,14 @@ def joint_owners(old: tuple[NodeId, ...], new: tuple[NodeId, ...]) -> Owners:
     return Owners(nodes, len(nodes) - min(len(old), len(new)))
 
 
+def leaving(ring: Ring, target: Ring | None) -> tuple[NodeId, ...]:
+    """The members that are none any more when a change to `target` ends."""
+    if target is None:
+        return ()
+    staying = {member.node for member in target.members}
+    return tuple(member.node for member in ring.members if member.node not in staying)
+
+
 class Rings:
     """The ring in force and, while a change is under way, the one that it leads to. A value."""
 
@@ -73,10 +81,6 @@ class Rings:
         old = [member.node for member in self.ring.members]
         new = [member.node for member in self.target.members] if self.target else []
         return (*old, *(node for node in new if node not in old))
-
-    def leaves(self, node: NodeId) -> bool:
-        """Whether a member is none any more when the change under way ends."""
-        return self.target is not None and all(m.node != node for m in self.target.members)
 
     def owners(self, partition: PartitionId, n: int) -> tuple[NodeId, ...]:
         """Whom the readers and writers of a table of this N ask."""
