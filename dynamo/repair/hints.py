@@ -203,12 +203,16 @@ class Hints:
             self._unread.pop()
 
     def _readdressed(self, hint: Hint, absorb: Callable[[ItemKey, bytes], object]) -> None:
-        n, partition = self._tables[table_of_key(hint.key)].n, partition_of_key(hint.key)
-        now, rings = self._rings.owners(partition, n), self._rings
-        later = (rings.target or rings.ring).preference_list(partition, n)
-        if hint.owner in later:
+        """One hint. Kept also for its owner while that one counts: the change may be cancelled."""
+        table = self._tables.get(table_of_key(hint.key))
+        if table is None:  # cluster.yml names it no more; it may again
             return
-        for owner in later if hint.owner in now else now:
+        rings, partition = self._rings, partition_of_key(hint.key)
+        now = rings.owners(partition, table.n)
+        final = (rings.target or rings.ring).preference_list(partition, table.n)
+        if hint.owner in final:
+            return
+        for owner in final if hint.owner in now else now:
             if owner == self._me:
                 absorb(hint.key, hint.record)
             else:

@@ -43,15 +43,15 @@ class HintsWorld:
         self.bytes_max = bytes_max
         self.refusal: str | None = None
         self.rings = Rings(RING)
+        self.tables = {TABLE: TableConfig("cart", TABLE, 2, 1, 2)}
         self._looks = 0
         self.store.refusal = lambda: self.refusal  # type: ignore[method-assign]
         self.hints = self.opened()
 
     def opened(self) -> Hints:
         """As after a start."""
-        tables = {TABLE: TableConfig("cart", TABLE, 2, 1, 2)}
         window = Window(64, 10_000)
-        return Hints(N3, self.rings, self.store, tables, window, self.bytes_max, self.meters)
+        return Hints(N3, self.rings, self.store, self.tables, window, self.bytes_max, self.meters)
 
     def keep(
         self, owner: NodeId, key: ItemKey, record: bytes, base: bytes = b"", id: int = 4

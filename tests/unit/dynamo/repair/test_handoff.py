@@ -274,3 +274,11 @@ def test_what_is_kept_for_an_owner_that_stays_stays() -> None:
     assert kept_for(world) == {N1: 40}
     world.comes(N1)
     assert world.sent
+
+
+def test_hints_of_a_table_that_cluster_yml_names_no_more_stay_as_they_are() -> None:
+    world = Returning(hints=40)
+    world.kept.tables = {}
+    world.begin(rings((N2, N10)))
+    world.read_through()
+    assert kept_for(world) == {N1: 40}
