@@ -33,11 +33,13 @@ async def commit(
 async def force(db: Database, lost: Sequence[str], yes: bool) -> Answer:
     """Say what it may lose, or do it."""
     found = await _change(db)
-    if found is None:
-        return Answer(NOT_APPLIED, {"change": None}, [], ("no change is under way",))
+    if found is None and not lost:
+        nothing = "no change is under way; name the members whose votes are lost"
+        return Answer(NOT_APPLIED, {"change": None}, [], (nothing,))
     if yes:
         return await commit(db, "force", lost, None, False)
-    losses = [f"{count} partitions: {why}" for why, count in found["waiting"].items()]
+    waiting = {} if found is None else found["waiting"]
+    losses = [f"{count} partitions: {why}" for why, count in waiting.items()]
     losses += [f"{node} loses its vote; what only it held is lost" for node in lost]
     lines = ["until all members hold the forced epoch, two may act on different rings", *losses]
     return Answer(NOT_APPLIED, {"change": found, "losses": losses}, lines, ("add --yes to do it",))

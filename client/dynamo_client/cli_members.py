@@ -152,7 +152,8 @@ def force(
 ) -> None:
     """End the change under way without waiting; first it says what that may lose.
 
-    Only when members are lost for ever, so that it can neither end nor be cancelled.
+    Only when members are lost for ever, so that it can neither end nor be cancelled. Without a
+    change it takes their votes from members that are named, so that others can decide one again.
     """
     run(context, lambda db: change.force(db, lost or [], yes))
 

@@ -20,14 +20,12 @@ Any member may watch a change and propose its end: the proposals are equal, or o
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from dynamo.membership.topology import Topology, final
+from dynamo.membership.paxos import Voter
+from dynamo.membership.topology import Topology, final, forced
 from dynamo.ring.joint import leaving
 from dynamo.types import NodeId, PartitionId
 
 Phase: TypeAlias = Literal["holding", "copying", "ready"]
-
-FORCED_STEP = 1000
-"""Epochs that a forced one skips, so that none that a majority may yet decide has its number."""
 
 
 class Quorum(NamedTuple):
@@ -121,16 +119,11 @@ class Change:
         assert self.is_ready(), "a change was finished before it was ready"
         return final(self.topology, self.lives())
 
-    def forced(self, lost: frozenset[NodeId]) -> Forced:
-        """The final epoch without waiting, and without the votes of the `lost` nodes.
-
-        It skips FORCED_STEP epochs and is adopted without a vote: until every other member has
-        taken it over, P10 does not hold.
+    def forced(self, lost: frozenset[NodeId], asked: Voter) -> Forced:
+        """The final epoch without waiting, and without the votes of the `lost` nodes, made by the
+        member that is `asked`. Until every other member has taken it over, P10 does not hold.
         """
-        ended = final(self.topology, self.lives())
-        ring = ended.ring.at(ended.epoch + FORCED_STEP)
-        voters = tuple(voter for voter in ended.voters if voter.node not in lost)
-        topology = ended._replace(ring=ring, voters=voters, change=f"forced: {ended.change}")
+        topology = forced(final(self.topology, self.lives()), lost, asked)
         return Forced(topology, tuple(self._losses(lost)))
 
     def lives(self) -> dict[NodeId, str]:

@@ -215,7 +215,7 @@ class Council(Part):
 
     @staticmethod
     def _barrier_of(topology: Topology) -> int:
-        """The newest joint epoch: this one, or the one before, of which it is the end."""
+        """The newest joint epoch: this one, or at the latest the one before."""
         return topology.epoch if topology.is_joint else topology.epoch - 1
 
     def _begun(self) -> Change | None:
@@ -264,7 +264,7 @@ class Council(Part):
         """Propose what is wanted, or force it; the answer comes when its fate is known."""
         now_ms = now.monotonic_ms
         try:
-            topology = wanted(message, self.topology, self._change, self.addresses())
+            topology = wanted(*(message, self.topology, self._change, self.addresses(), self._me))
         except InvalidRequest as error:
             refused = ChangeIs(CHANGE_IS, message.id, "refused", self.topology.epoch, str(error))
             return [Send(source, refused)]

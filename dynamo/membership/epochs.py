@@ -12,7 +12,8 @@ with the words that may be said only when it is durable. Retries wait longer for
 longer each time, so that rivals do not outbid each other for ever; no chance is needed.
 
 Whoever has voted for a value and hears of no decision proposes it in turn: the proposer may be
-gone, and with it all who know that the epoch is decided.
+gone, and with it all who know that the epoch is decided. And a life whose node is a member but who
+has no vote itself, for it began after a disk was lost, proposes the epoch that gives it one.
 """
 
 from typing import Literal, NamedTuple, TypeAlias, assert_never
@@ -34,7 +35,7 @@ from dynamo.membership.paxos import (
     Voter,
     Word,
 )
-from dynamo.membership.topology import Topology
+from dynamo.membership.topology import Topology, sworn_in
 from dynamo.types import NodeId
 
 STATE = "epochs"
@@ -43,8 +44,9 @@ ATTEMPT_MS = 200.0
 """How long an attempt may take before the next, for the first voter. Raising it: a lost word costs
 more time; lowering it: rivals disturb each other more often."""
 CARRY_MS = 2000.0
-"""How long a voter waits to hear what became of its vote, and how long it tries to find out.
-Raising it: a change whose proposer crashed stays open longer; lowering it: more rivals."""
+"""How long a voter waits to hear what became of its vote, and how long it tries to find out; the
+same for who has no vote. Raising it: a change whose proposer crashed stays open longer; lowering
+it: more rivals."""
 NOBODY = 0
 """The ticket of a proposal that no client waits for."""
 DOUBLINGS = 4
@@ -61,6 +63,10 @@ class State(NamedTuple):
     """Whether this is the first life of a member that cluster.yml names."""
     acceptor: Acceptor
     """For the epoch after the topology's."""
+
+    def lives(self, me: Voter) -> tuple[Voter, ...]:
+        """As whom a node with this state may vote."""
+        return (me, Voter(me.node, "")) if self.founder else (me,)
 
     def encoded(self) -> bytes:
         """For the store."""
@@ -127,7 +133,8 @@ class Epochs:
         self._proposer: Proposer | None = None
         self._counter = state.acceptor.promised.counter
         self._carry_ms = 0.0
-        """When to propose what this node has voted for."""
+        """When to propose of its own accord."""
+        self._is_voter = self._has_vote()
 
     @property
     def topology(self) -> Topology:
@@ -138,6 +145,11 @@ class Epochs:
     def has_voted(self) -> bool:
         """Whether this node has voted for a value that it does not know to be decided."""
         return bool(self._state.acceptor.value)
+
+    @property
+    def is_restless(self) -> bool:
+        """Whether this node proposes of its own accord: what it has voted for, or itself."""
+        return self.has_voted or not self._is_voter
 
     def propose(
         self, ticket: int, wanted: Topology, until_ms: float, now_ms: float
@@ -185,7 +197,7 @@ class Epochs:
         """The deadline has come: try again, give up, or find out what became of a vote."""
         proposal = self._proposal
         if proposal is None:
-            return self._carried(now_ms)
+            return self._unasked(now_ms)
         if now_ms < min(proposal.retry_ms, proposal.until_ms):
             return []
         if now_ms >= proposal.until_ms:
@@ -198,7 +210,7 @@ class Epochs:
         """When `expire` has something to do."""
         proposal = self._proposal
         if proposal is None:
-            return self._carry_ms if self.has_voted else None
+            return self._carry_ms if self.is_restless else None
         return min(proposal.retry_ms, proposal.until_ms)
 
     def validate(self) -> None:
@@ -207,11 +219,12 @@ class Epochs:
         if self._proposer is not None:
             assert self._proposer.epoch == self.topology.epoch + 1, "a proposal is out of date"
 
-    def _carried(self, now_ms: float) -> list[Decision]:
-        """Propose what this node has voted for: it is decided, or whatever else is."""
-        if not self.has_voted or now_ms < self._carry_ms:
+    def _unasked(self, now_ms: float) -> list[Decision]:
+        """Propose what this node has voted for: it is decided, or whatever else is. Or else its
+        own vote."""
+        if not self.is_restless or now_ms < self._carry_ms:
             return []
-        value = self._state.acceptor.value
+        value = self._state.acceptor.value or sworn_in(self.topology, self._me).encoded()
         self._proposal = _Proposal(NOBODY, value, now_ms + CARRY_MS, 0, now_ms)
         return self._attempt(now_ms)
 
@@ -229,7 +242,7 @@ class Epochs:
             attempt=proposal.attempt + 1, retry_ms=now_ms + patience_ms
         )
         asked = self._proposer.prepare()
-        acceptor, _ = self._state.acceptor.prepare(asked, self._lives())
+        acceptor, _ = self._state.acceptor.prepare(asked, self._state.lives(self._me))
         self._state = self._state._replace(acceptor=acceptor)
         return [Keep(self._state, tuple(Say(voter.node, asked) for voter in voters))]
 
@@ -243,9 +256,9 @@ class Epochs:
         before = self._state.acceptor
         answer: Promise | Accepted | Outbid
         if isinstance(word, Prepare):
-            acceptor, answer = before.prepare(word, self._lives())
+            acceptor, answer = before.prepare(word, self._state.lives(self._me))
         else:
-            acceptor, answer = before.accept(word, self._lives())
+            acceptor, answer = before.accept(word, self._state.lives(self._me))
             self._carry_ms = now_ms + CARRY_MS * (1 + self._rank())
         self._counter = max(self._counter, word.ballot.counter)
         self._state = self._state._replace(acceptor=acceptor)
@@ -274,6 +287,7 @@ class Epochs:
             raise InvalidRequest(f"a topology of epoch {decided.epoch} cannot be {word.epoch}")
         before = self.topology
         self._state = State(decided, self._state.founder, Acceptor())
+        self._is_voter, self._carry_ms = self._has_vote(), 0.0
         told = self._verdict(word)
         self._proposal = self._proposer = None
         others = dict.fromkeys((*before.members, *decided.members))
@@ -309,10 +323,12 @@ class Epochs:
     def _to_voters(self, word: Word) -> list[Decision]:
         return [Say(voter.node, word) for voter in self.topology.voters]
 
-    def _lives(self) -> tuple[Voter, ...]:
-        """As whom this node may vote."""
-        founder = (Voter(self._me.node, ""),) if self._state.founder else ()
-        return (self._me, *founder)
+    def _has_vote(self) -> bool:
+        """Whether this life votes on the next epoch, or has no part in that: no member of the ring
+        in force."""
+        members, voters = self.topology.ring.members, self.topology.voters
+        is_member = any(member.node == self._me.node for member in members)
+        return not is_member or any(life in voters for life in self._state.lives(self._me))
 
     def _rank(self) -> int:
         """This node's place among the voters; others come last."""

@@ -2,7 +2,7 @@
 
 AskChange ─▶ wanted ─▶ joint epoch (join, leave, replace, weight)
                    ├─▶ the old ring again (cancel)
-                   └─▶ the final ring, unproven (force)
+                   └─▶ the final ring, unproven; or the same ring with other voters (force)
 """
 
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from dynamo.errors import InvalidRequest
 from dynamo.limits import ConfigError, check_name
 from dynamo.membership.change import Change
+from dynamo.membership.paxos import Voter
 from dynamo.membership.plan import Change as Wish
 from dynamo.membership.plan import Join, Leave, Replace, Weight, plan_of, sentence_of
-from dynamo.membership.topology import Topology, cancelled, joint
+from dynamo.membership.topology import Topology, cancelled, forced, joint
 from dynamo.messages_members import AskChange
 from dynamo.ring.ring import Member
 from dynamo.types import NodeId
@@ -21,19 +22,20 @@ Addresses = dict[NodeId, tuple[str, int]]
 
 
 def wanted(
-    order: AskChange, topology: Topology, change: Change | None, addresses: Addresses
+    order: AskChange, topology: Topology, change: Change | None, addresses: Addresses, asked: Voter
 ) -> Topology:
-    """The epoch to be decided. Raises InvalidRequest with a sentence."""
+    """The epoch to be decided. `asked`: the member that got the order. Raises InvalidRequest with
+    a sentence."""
     if order.epoch != topology.epoch:
         raise InvalidRequest(
             f"it was planned on epoch {order.epoch}, but {topology.epoch} is in force; plan again"
         )
-    if order.action in ("cancel", "force"):
+    if order.action == "force":
+        return _unproven(frozenset(_names(order.fields)), topology, change, asked)
+    if order.action == "cancel":
         if change is None:
             raise InvalidRequest("no change is under way")
-        if order.action == "cancel":
-            return cancelled(topology, change.lives())
-        return change.forced(frozenset(_names(order.fields))).topology
+        return cancelled(topology, change.lives())
     if topology.is_joint:
         raise InvalidRequest(f"a change is under way ({topology.change}); cancel it, or wait")
     wish, known = _wish(order), dict(addresses)
@@ -42,6 +44,17 @@ def wanted(
     made = plan_of(wish, topology.ring)
     listed = tuple((node, *known[node]) for node in sorted(known))
     return joint(topology, made.target, sentence_of(wish), listed)
+
+
+def _unproven(
+    lost: frozenset[NodeId], topology: Topology, change: Change | None, asked: Voter
+) -> Topology:
+    """The end of the change under way; without one, the ring as it is and fewer voters."""
+    if change is not None:
+        return change.forced(lost, asked).topology
+    if not lost:
+        raise InvalidRequest("no change is under way; name the members whose votes are lost")
+    return forced(topology, lost, asked)
 
 
 def _wish(order: AskChange) -> Wish:

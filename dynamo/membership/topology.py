@@ -3,6 +3,7 @@
     epoch 4   ring {n1 n2 n3}                            voters n1 n2 n3
     epoch 5   ring {n1 n2 n3}, target {n1 n2 n3 n4}      voters n1 n2 n3      joint: both count
     epoch 6   ring {n1 n2 n3 n4}                         voters n1 n2 n3 n4   final
+    epoch 7   ring {n1 n2 n3 n4}                         voters n1 n2'n3 n4   n2 lost its disk
 
 Invariant: `ring` and `target` bear the epoch's number. While joint the old members vote, so that a
 change whose newcomer dies can be cancelled without it.
@@ -18,6 +19,8 @@ from dynamo.ring.ring import Ring
 from dynamo.types import NodeId
 
 FORMAT_VERSION = 1
+FORCED_STEP = 1000
+"""Epochs that a forced one skips, so that none that a majority may yet decide has its number."""
 
 
 class Topology(NamedTuple):
@@ -130,6 +133,28 @@ def retargeted(
     """Another joint epoch from the same old owners, for a target of which somebody died."""
     assert before.target is not None, "only a joint epoch has a target to be replaced"
     return joint(before._replace(target=None), target, change, addresses)
+
+
+def sworn_in(before: Topology, voter: Voter) -> Topology:
+    """The same rings, with the vote of a member given to its present life. Without that every lost
+    disk would take a vote along, until no majority is left to decide anything."""
+    known = {each.node: each for each in before.voters} | {voter.node: voter}
+    ring, target, epoch = before.ring, before.target, before.epoch + 1
+    voters = tuple(known[each.node] for each in ring.members if each.node in known)
+    change = f"{voter.node} has a new disk" if target is None else before.change
+    target = None if target is None else target.at(epoch)
+    return Topology(ring.at(epoch), target, voters, change, before.addresses)
+
+
+def forced(before: Topology, lost: frozenset[NodeId], asked: Voter) -> Topology:
+    """An epoch that skips FORCED_STEP others and is adopted without a vote, in which the `lost`
+    have none. `asked`: the member that makes it; it votes if nobody else is left to."""
+    voters = tuple(voter for voter in before.voters if voter.node not in lost) or (asked,)
+    return before._replace(
+        ring=before.ring.at(before.epoch + FORCED_STEP),
+        voters=voters,
+        change=f"forced: {before.change}",
+    )
 
 
 def _settled(before: Topology, ring: Ring, lives: dict[NodeId, str], change: str) -> Topology:

@@ -60,7 +60,7 @@ class Boot(NamedTuple):
 
 def boot(found: Found, mine: tuple[PartitionId, ...], bootstrap: bool, wall_ms: int) -> Boot:
     """Decide. `mine`: the partitions of which this node is an owner."""
-    incarnation, epoch, unclean = _identity(found)
+    incarnation, epoch, unclean = decode_identity(found.identity)
     if found.fresh and bootstrap:
         return Boot(_new_incarnation(wall_ms), 1, 0, frozenset(), wall_ms)
     if found.fresh or found.damaged or found.rolled_back or not incarnation:
@@ -70,11 +70,11 @@ def boot(found: Found, mine: tuple[PartitionId, ...], bootstrap: bool, wall_ms: 
     return Boot(incarnation, epoch + 1, unclean, missing, wall_ms)
 
 
-def _identity(found: Found) -> tuple[str, int, int]:
-    """(incarnation, epoch, unclean epoch) of the last start."""
-    if found.identity is None:
+def decode_identity(data: bytes | None) -> tuple[str, int, int]:
+    """Incarnation, epoch and unclean epoch of the last start, from what the store kept of it."""
+    if data is None:
         return "", 0, 0
-    incarnation, epoch, unclean = msgpack.unpackb(found.identity)
+    incarnation, epoch, unclean = msgpack.unpackb(data)
     return incarnation, epoch, unclean
 
 

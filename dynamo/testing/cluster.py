@@ -11,8 +11,9 @@ from dynamo.brain import founders
 from dynamo.config import ClusterConfig, TableConfig
 from dynamo.keys import item_key, partition_of_key, table_of_key
 from dynamo.membership.epochs import STATE, State
+from dynamo.membership.paxos import Voter
 from dynamo.membership.topology import Topology
-from dynamo.repair.boot import IDENTITY
+from dynamo.repair.boot import IDENTITY, decode_identity
 from dynamo.repair.rebuild import MISSING
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.ring.placement import plan
@@ -112,14 +113,17 @@ class Machine:
 
     def is_whole(self) -> bool:
         """Whether this disk durably holds all it should: it is not being rebuilt, nor old, nor
-        damaged, and knows the newest ring."""
+        damaged, and knows the newest ring, by which it votes."""
         disk = self.disk
         state = disk.promised.get(STATE)
         if IDENTITY not in disk.promised or disk.promised.get(MISSING) or state is None:
             return False
         if disk.is_old or disk.damaged:
             return False
-        return State.decoded(state).topology.epoch == self.cluster.topology.epoch
+        known, voters = State.decoded(state), self.cluster.topology.voters
+        me = Voter(self.name, decode_identity(disk.promised[IDENTITY])[0])
+        votes = any(life in voters for life in known.lives(me))
+        return votes and known.topology.epoch == self.cluster.topology.epoch
 
     def is_serving(self) -> bool:
         """Whether the node is up, linked to all others, and has rebuilt everything."""

@@ -16,10 +16,8 @@ from contextlib import suppress
 from random import Random
 from typing import Any, NamedTuple
 
-from msgpack import unpackb
-
 from dynamo.errors import StorageFailed
-from dynamo.repair.boot import IDENTITY
+from dynamo.repair.boot import IDENTITY, decode_identity
 from dynamo.repair.hints import hint_key, is_hint_key, parse_hint_key
 from dynamo.siblings.codec import decode_record
 from dynamo.storage.engine import LogEngine
@@ -89,10 +87,7 @@ class Image(NamedTuple):
 
     def identity(self) -> tuple[str, int, int]:
         """Who it was: incarnation, epoch, unclean epoch."""
-        packed = self.promised[IDENTITY]
-        assert packed is not None, "an image is taken of a disk that has started"
-        incarnation, epoch, unclean = unpackb(packed)
-        return incarnation, epoch, unclean
+        return decode_identity(self.promised[IDENTITY])
 
 
 class Disk:

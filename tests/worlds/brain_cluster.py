@@ -38,7 +38,7 @@ from dynamo.messages import (
 )
 from dynamo.messages_members import ASK_CHANGE, CHANGE_IS, AskChange, ChangeIs
 from dynamo.meters import Meters
-from dynamo.repair.rebuild import MISSING, decode_partitions
+from dynamo.repair.rebuild import MISSING, decode_partitions, encode_partitions
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member
@@ -69,6 +69,7 @@ class BrainCluster:
         self.brains: dict[NodeId, Brain] = {}
         self.stores: dict[NodeId, MemoryEngine] = {}
         self.starts: dict[NodeId, int] = {}
+        self._lives: dict[NodeId, str] = {}
         self.links: set[tuple[NodeId, NodeId]] = set()
         self.held: dict[NodeId, list[Any]] = {}
         """Nodes to which nothing is delivered now, and what waits for them."""
@@ -93,12 +94,21 @@ class BrainCluster:
         self.starts[name] = self.starts.get(name, 0) + 1
         known = recalled(store.get_meta, first or self.first, founder=fresh and first is None)
         store.put_meta(STATE, known.state.encoded())
-        identity = Identity(name, "a", self.starts[name], 0, self.partitions)
+        identity = Identity(name, self._lives.get(name, "a"), self.starts[name], 0, self.partitions)
         missing = (
             frozenset[PartitionId]() if fresh else decode_partitions(store.get_meta(MISSING) or b"")
         )
         config = self._config_of(name)
         self.brains[name] = Brain(config, identity, store, Meters(), known, missing)
+
+    def lose_disk(self, name: NodeId) -> None:
+        """A member's disk is gone; another life begins on an empty one."""
+        self.stop(name)
+        self.stores[name] = MemoryEngine()
+        self._lives[name] = chr(ord(self._lives.get(name, "a")) + 1)
+        lost = self.first.ring.primaries_of(name, 3)
+        self.stores[name].put_meta(MISSING, encode_partitions(tuple(lost)))
+        self.start(name)
 
     def stop(self, name: NodeId) -> None:
         """The node is gone; its store stays."""

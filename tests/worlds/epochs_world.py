@@ -167,7 +167,7 @@ class EpochsWorld:
         def expire() -> None:
             if machine.boot == boot and machine.epochs is not None:
                 made = machine.epochs.expire(self.now_ms)
-                if made:
+                if made or machine.epochs.deadline() != due_ms:
                     self.perform(machine.name, made)
 
         self.at(max(due_ms - self.now_ms, 0.0) + 0.001, expire)

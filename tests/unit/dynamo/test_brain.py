@@ -3,7 +3,7 @@
 import pytest
 from brain_cluster import CLIENT, BrainCluster, is_ring_error, place_of
 
-from dynamo.membership.change import FORCED_STEP
+from dynamo.membership.topology import FORCED_STEP
 from dynamo.messages import (
     FAILED,
     REPLICA_GET,
@@ -251,10 +251,69 @@ def test_a_forced_end_is_a_ring_without_proof_and_what_was_not_copied_is_rebuilt
     cluster = joining_cluster()
     cluster.stop(N3)
     cluster.stop(N2)
-    cluster.order(N1, "force", N2, N3)
-    assert cluster.brains[N1].topology.epoch == 3 + FORCED_STEP
+    answer = cluster.order(N1, "force", N2, N3)
+    assert answer is not None
+    assert answer.epoch == 3 + FORCED_STEP
     cluster.pass_ms(100)
-    assert cluster.epochs() == {N1: 3 + FORCED_STEP, N4: 3 + FORCED_STEP}
+    # Nothing was heard of n4 before the end was forced; now it has asked for its vote.
+    assert cluster.epochs() == {N1: 4 + FORCED_STEP, N4: 4 + FORCED_STEP}
+    assert [voter.node for voter in cluster.brains[N1].topology.voters] == [N1, N4]
+
+
+def test_a_lost_disk_takes_no_vote_along() -> None:
+    cluster = written_cluster()
+    for name in (N1, N2, N3):
+        cluster.lose_disk(name)
+        cluster.pass_ms(3000)
+        cluster.settle()
+        assert cluster.brains[name].kernel.missing_partitions() == 0
+    topologies = {cluster.brains[name].topology for name in (N1, N2, N3)}
+    (topology,) = topologies
+    assert topology.epoch == 4
+    assert [voter.incarnation for voter in topology.voters] == ["b", "b", "b"]
+    answer = cluster.join(N1, N4)
+    assert answer is not None
+    assert answer.verdict == "won"
+    for key in KEYS:
+        assert cluster.read(N1, key) == (b"old",)
+
+
+def test_a_disk_lost_while_a_newcomer_is_waited_for_takes_no_vote_along_either() -> None:
+    cluster = written_cluster()
+    del cluster.brains[N4]
+    assert cluster.join(N1, N4) is not None
+    for name in (N2, N3):
+        cluster.lose_disk(name)
+        cluster.pass_ms(3000)
+        cluster.settle()
+    assert cluster.epochs() == {N1: 4, N2: 4, N3: 4}
+    assert cluster.brains[N1].topology.change.startswith("join n4")
+    answer = cluster.order(N3, "cancel")
+    assert answer is not None
+    assert answer.verdict == "won"
+
+
+def test_where_most_voters_lost_their_disks_at_once_an_operator_takes_their_votes() -> None:
+    cluster = written_cluster()
+    cluster.stop(N3)
+    cluster.lose_disk(N2)
+    cluster.pass_ms(9000)
+    assert cluster.epochs() == {N1: 1, N2: 1, N4: 1}
+    answer = cluster.order(N1, "force", N2, N3)
+    assert answer is not None
+    assert answer.text == "epoch 1001 is decided: forced: founded"
+    cluster.pass_ms(3000)
+    assert cluster.brains[N1].topology.epoch == 1002
+    assert [voter.node for voter in cluster.brains[N1].topology.voters] == [N1, N2]
+
+
+def test_who_was_called_lost_and_is_not_gets_its_vote_again() -> None:
+    cluster = written_cluster()
+    assert cluster.order(N2, "force", N1, N2, N3) is not None
+    cluster.pass_ms(3000)
+    topology = cluster.brains[N2].topology
+    assert topology.epoch == 1 + FORCED_STEP + 2, "n1 and n3, one after the other"
+    assert [voter.node for voter in topology.voters] == [N1, N2, N3]
 
 
 def test_what_cannot_be_is_refused_with_a_sentence() -> None:

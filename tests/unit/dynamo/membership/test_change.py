@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from dynamo.membership.change import FORCED_STEP, Change, Quorum, Report
+from dynamo.membership.change import Change, Quorum, Report
+from dynamo.membership.paxos import Voter
 from dynamo.membership.plan import Join, Leave, Weight, plan_of
-from dynamo.membership.topology import Topology, founding, joint
+from dynamo.membership.topology import FORCED_STEP, Topology, founding, joint
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member
 from dynamo.types import NodeId, PartitionId
 
 OLD = tuple(NodeId(f"n{number}") for number in (1, 2, 3))
 NEW = NodeId("n4")
+ASKED = Voter(OLD[0], "life")
 USUAL = (Quorum(3, 2, 2),)
 
 
@@ -119,7 +121,7 @@ def test_it_reads_as_a_page() -> None:
 def test_forcing_says_what_it_may_lose_and_skips_epochs() -> None:
     change = begun()
     change.heard(OLD[0], report())
-    forced = change.forced(frozenset({OLD[2]}))
+    forced = change.forced(frozenset({OLD[2]}), ASKED)
     assert forced.topology.epoch == 3 + FORCED_STEP
     assert [voter.node for voter in forced.topology.voters] == ["n1", "n2"]
     assert forced.losses == (
@@ -133,7 +135,7 @@ def test_forcing_what_is_ready_loses_nothing() -> None:
     change = begun()
     for node in (*OLD, NEW):
         change.heard(node, report())
-    assert change.forced(frozenset()).losses == ()
+    assert change.forced(frozenset(), ASKED).losses == ()
 
 
 def test_a_change_that_moves_nothing_is_ready_at_once() -> None:
@@ -159,11 +161,11 @@ def test_who_leaves_hands_over_its_hints_first() -> None:
     change = leaving()
     assert not change.is_ready()
     assert change.show()[-1] == "  12 wait: n4 leaves and hands over its hints"
-    forced = change.forced(frozenset()).losses
+    forced = change.forced(frozenset(), ASKED).losses
     assert forced == ("n4 leaves and keeps 12 hints: writes may have fewer than W copies",)
     change.heard(NEW, report())
     assert change.is_ready()
-    assert change.forced(frozenset()).losses == ()
+    assert change.forced(frozenset(), ASKED).losses == ()
 
 
 def test_hints_of_those_who_stay_keep_nobody_from_leaving() -> None:

@@ -72,6 +72,19 @@ def test_after_it_healed_a_change_is_decided_and_everybody_learns_it() -> None:
     assert healed > 100
 
 
+def test_disks_lost_one_after_the_other_leave_a_majority() -> None:
+    for seed in range(100):
+        world = EpochsWorld(seed, size=4)
+        for name in NAMES[:3]:
+            world.run(world.random.uniform(0, 250))
+            world.lose_disk(name)
+            world.start(name)
+            world.run(20_000)
+            assert world.machines[name].voter() in world.latest().voters, f"seed {seed}: {name}"
+        assert world.can_decide()
+        assert world.latest().epoch == 4, f"seed {seed}: more epochs than lost disks"
+
+
 def test_a_seed_repeats_itself() -> None:
     one, other = life_of_a_cluster(7), life_of_a_cluster(7)
     assert one.decided == other.decided

@@ -7,12 +7,15 @@ from dynamo.errors import InvalidRequest
 from dynamo.membership.paxos import Voter
 from dynamo.membership.plan import Join, plan_of
 from dynamo.membership.topology import (
+    FORCED_STEP,
     Topology,
     cancelled,
     final,
+    forced,
     founding,
     joint,
     retargeted,
+    sworn_in,
 )
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member
@@ -111,3 +114,32 @@ def test_two_rings_of_different_sizes_make_no_epoch() -> None:
     small = plan([member("n1"), member("n2"), member("n3")], 8, 3).ring
     with pytest.raises(InvalidRequest, match="differ in partitions"):
         joint(FIRST, small, "shrink").validate()
+
+
+def test_a_new_life_gets_the_vote_of_its_member_and_nothing_else_changes() -> None:
+    again = sworn_in(FIRST, Voter(NodeId("n2"), "b"))
+    assert again.ring == FIRST.ring.at(2)
+    assert again.voters == (("n1", ""), ("n2", "b"), ("n3", ""))
+    assert again.change == "n2 has a new disk"
+
+
+def test_a_new_life_in_the_midst_of_a_change_leaves_it_under_way() -> None:
+    again = sworn_in(JOINT, Voter(NodeId("n2"), "b"))
+    assert again.target == JOIN.target.at(3)
+    assert again.change == JOINT.change
+    assert again.addresses == JOINT.addresses
+
+
+def test_a_member_without_a_vote_gets_one_in_the_order_of_the_ring() -> None:
+    ended = final(JOINT, {})
+    voters = sworn_in(ended, Voter(N4, "b")).voters
+    assert [voter.node for voter in voters] == ["n1", "n2", "n3", "n4"]
+
+
+def test_a_forced_epoch_takes_votes_but_leaves_one() -> None:
+    asked = Voter(N1, "c")
+    some = forced(FIRST, frozenset({N1}), asked)
+    assert some.epoch == 1 + FORCED_STEP
+    assert [voter.node for voter in some.voters] == ["n2", "n3"]
+    everybody = frozenset(voter.node for voter in FIRST.voters)
+    assert forced(FIRST, everybody, asked).voters == (asked,)
