@@ -210,6 +210,9 @@ class Replica:
             self._meters.replica_get_failed.count_instant()
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "rebuilding or not an owner"))
         try:
+            if known == DIGEST_ONLY:
+                self._meters.replica_get_ok.count_instant()
+                return send(source, replica_digest(id, self._store.head(key)))
             record = self._store.get(key)
         except CorruptData:
             self._meters.corrupt_records += 1
@@ -220,8 +223,6 @@ class Replica:
         if known is None:
             return send(source, replica_record(id, record))
         digest = None if record is None else record[:DIGEST_BYTES]
-        if known == DIGEST_ONLY:
-            return send(source, replica_digest(id, digest))
         if known == digest:
             return send(source, ReplicaSame(REPLICA_SAME, id))
         return send(source, replica_record(id, record))
