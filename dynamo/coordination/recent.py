@@ -12,7 +12,7 @@ from dynamo.siblings.record import Record, Seen
 from dynamo.types import ItemKey
 
 RECENT_MAX = 8192
-"""Entries; beyond, the oldest goes. Raising it: more memory, up to 5 KiB each."""
+"""Entries; beyond, the older half goes. Raising it: more memory, up to 5 KiB each."""
 RECENT_RECORD_BYTES_MAX = 2048
 """Larger records are not kept: decoding them is cheap beside their bytes."""
 
@@ -27,26 +27,32 @@ class Composition(NamedTuple):
 
 
 class Recent:
-    """Compositions by item, bounded in number and in bytes."""
+    """Compositions by item, bounded in number and in bytes.
 
-    __slots__ = ("_entries",)
+    Two halves, of which the older one goes whole: to take the oldest out of one dict, its iterator
+    would first go past all that were taken before, 8 % of a node whose writers seldom come back.
+    """
+
+    __slots__ = ("_older", "_younger")
 
     def __init__(self) -> None:
-        self._entries: dict[ItemKey, Composition] = {}
+        self._younger: dict[ItemKey, Composition] = {}
+        self._older: dict[ItemKey, Composition] = {}
 
     def find(self, key: ItemKey, data: bytes | None) -> Composition | None:
         """The composition whose bytes the store holds now, if it is remembered."""
-        entry = self._entries.get(key)
+        entry = self._younger.get(key) or self._older.get(key)
         return entry if entry is not None and entry.data is data else None
 
     def remember(self, key: ItemKey, composition: Composition) -> None:
         """The newest composition of an item."""
         if len(composition.data) > RECENT_RECORD_BYTES_MAX:
-            self._entries.pop(key, None)
+            self._younger.pop(key, None)
+            self._older.pop(key, None)
             return
-        self._entries[key] = composition
-        if len(self._entries) > RECENT_MAX:
-            del self._entries[next(iter(self._entries))]
+        self._younger[key] = composition
+        if 2 * len(self._younger) >= RECENT_MAX:
+            self._older, self._younger = self._younger, {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._younger) + len(self._older)

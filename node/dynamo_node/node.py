@@ -142,7 +142,9 @@ class Node:
         for first in range(0, len(messages), MESSAGES_AT_ONCE_MAX):
             if link.tag is None or not link.is_open:
                 return
-            part = messages[first : first + MESSAGES_AT_ONCE_MAX]
+            part = messages
+            if len(messages) > MESSAGES_AT_ONCE_MAX:
+                part = messages[first : first + MESSAGES_AT_ONCE_MAX]
             self.feed(Received(link.tag, part))  # type: ignore[arg-type]
 
     def lost(self, link: Link, reason: str | None) -> None:
