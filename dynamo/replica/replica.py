@@ -210,9 +210,13 @@ class Replica:
             self._meters.replica_get_failed.count_instant()
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "rebuilding or not an owner"))
         try:
-            if known == DIGEST_ONLY:
-                self._meters.replica_get_ok.count_instant()
-                return send(source, replica_digest(id, self._store.head(key)))
+            if known is not None:
+                digest = self._store.head(key)
+                if known in (DIGEST_ONLY, digest):
+                    self._meters.replica_get_ok.count_instant()
+                    same = known == digest
+                    answer = ReplicaSame(REPLICA_SAME, id) if same else replica_digest(id, digest)
+                    return send(source, answer)
             record = self._store.get(key)
         except CorruptData:
             self._meters.corrupt_records += 1
@@ -220,11 +224,6 @@ class Replica:
             self.damaged.append(key)
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, CORRUPT))
         self._meters.replica_get_ok.count_instant()
-        if known is None:
-            return send(source, replica_record(id, record))
-        digest = None if record is None else record[:DIGEST_BYTES]
-        if known == digest:
-            return send(source, ReplicaSame(REPLICA_SAME, id))
         return send(source, replica_record(id, record))
 
     def scan(self, source: Source, message: ReplicaScan) -> Effect:
