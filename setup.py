@@ -14,7 +14,13 @@ from setuptools import setup
 
 HOT_MODULES = [
     *("dynamo/history.py", "dynamo/hlc.py", "dynamo/kernel.py", "dynamo/keys.py"),
-    *("dynamo/messages.py", "dynamo/meters.py", "dynamo/timers.py", "dynamo/answers.py"),
+    *(
+        "dynamo/messages.py",
+        "dynamo/messages_made.py",
+        "dynamo/meters.py",
+        "dynamo/timers.py",
+        "dynamo/answers.py",
+    ),
     *("dynamo/coordination/composing.py", "dynamo/coordination/decisions.py"),
     *("dynamo/coordination/forwards.py", "dynamo/coordination/gate.py"),
     *("dynamo/coordination/gets.py", "dynamo/coordination/identity.py"),

@@ -41,6 +41,7 @@ from dynamo.meters import Meters
 from dynamo.ports import BEHIND, RecordStore
 from dynamo.repair.rebuild import MISSING, encode_partitions
 from dynamo.repair.transfers import COPIED, Transfers, decode_copied
+from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Ring
 from dynamo.types import Instant, NodeId, PartitionId
 
@@ -177,7 +178,8 @@ class Brain:
         topology = self.topology
         self._transfers = self._transfers_for(topology, copied)
         outlives = (before.scope, before.lookout) if before else (None, None)
-        tenure = Tenure(self.council, topology.target, self._transfers, *outlives)
+        rings = Rings(topology.ring, topology.target, topology.moved)
+        tenure = Tenure(self.council, rings, self._transfers, *outlives)
         kernel = Kernel(
             *(self._config, topology.ring, self._identity, self._store, self._meters),
             *(missing, tenure),

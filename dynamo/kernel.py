@@ -102,8 +102,8 @@ class Tenure(NamedTuple):
     """What outlives the kernels of a node's epochs (`dynamo.brain`), and what a change adds."""
 
     council: Council
-    target: Ring | None
-    """The ring that a change under way leads to."""
+    rings: Rings
+    """In force, and what a change under way leads to."""
     transfers: Transfers | None
     """What this node gains by it."""
     scope: Scope | None
@@ -128,7 +128,7 @@ class Kernel:
         """`missing`: partitions that a lost disk took along; they are rebuilt before they count.
         Without `tenure` the ring never changes."""
         self._tenure = tenure
-        rings = Rings(ring, tenure.target if tenure else None)
+        rings = tenure.rings if tenure else Rings(ring)
         self._known = known = knowledge(store, ring, identity, config.tables, missing)
         self._scope = scope = Scope(
             *(config, rings, identity, known.trees, meters, known.settled),

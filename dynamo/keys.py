@@ -23,7 +23,7 @@ def item_key(
     partition: PartitionId, table: TableId, partition_key: bytes, sort_key: bytes
 ) -> ItemKey:
     """The item's key in logs, tables and messages between nodes."""
-    if b"\x00" in partition_key:
+    if 0 in partition_key:  # the number: bytes are five times as slow to look for
         partition_key = partition_key.replace(b"\x00", b"\x00\xff")
     prefix = partition << 32 | table
     return ItemKey(prefix.to_bytes(6, "big") + partition_key + _END + sort_key)

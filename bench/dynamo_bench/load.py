@@ -10,6 +10,7 @@ So a record keeps one value however long the run, as it does in the yardstick.
 import asyncio
 import itertools
 import os
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from dynamo_bench.in_flight import for_each
@@ -27,11 +28,15 @@ FILL_PAUSE_S = 0.05
 
 
 class Load:
-    """The keys of one table under load, with the newest context of each."""
+    """The keys of one table under load, with the newest context of each.
+
+    Keys are made when they are needed: a list of a million would cost the client cache misses that
+    are none of the store's.
+    """
 
     def __init__(self, table: Table, keys: int = 20_000, value_bytes: int = 1024) -> None:
         self._table = table
-        self._keys = [f"k{number}".encode() for number in range(keys)]
+        self._keys = keys
         self._value = os.urandom(value_bytes)
         self._contexts: dict[bytes, Any] = {}
 
@@ -48,14 +53,14 @@ class Load:
             number, key = numbered
             await self._fill_key(key)
             if progress:
-                progress(number / len(self._keys))
+                progress(number / self._keys)
 
-        await for_each(enumerate(self._keys), fill_one, in_flight=FILL_IN_FLIGHT)
+        await for_each(enumerate(self._all()), fill_one, in_flight=FILL_IN_FLIGHT)
 
     async def read_all(self, replicas: int) -> None:
         """Read each key once from so many replicas, so that what follows finds warm caches."""
         get = self._table.get
-        await for_each(self._keys, lambda key: get(key, r=replicas), in_flight=FILL_IN_FLIGHT)
+        await for_each(self._all(), lambda key: get(key, r=replicas), in_flight=FILL_IN_FLIGHT)
 
     async def measure(
         self,
@@ -66,19 +71,28 @@ class Load:
         progress: Progress | None = None,
     ) -> Figures:
         """Run one cell. Call `fill` first."""
-        if concurrency > len(self._keys):
-            raise ValueError(f"{concurrency} workers need as many keys, not {len(self._keys)}")
+        if concurrency > self._keys:
+            raise ValueError(f"{concurrency} workers need as many keys, not {self._keys}")
         make = {"put": self._putter, "get": self._getter, "mixed": self._mixer}[workload]
-        workers = [make(self._keys[first::concurrency]) for first in range(concurrency)]
+        workers = [make(first, concurrency) for first in range(concurrency)]
         return await closed_loop(workers, seconds, progress)
 
-    def _getter(self, keys: list[bytes]) -> Operate:
-        get, turns = self._table.get, itertools.cycle(keys)
+    def _all(self) -> Iterator[bytes]:
+        return (_key(number) for number in range(self._keys))
+
+    def _turns(self, first: int, step: int) -> Iterator[bytes]:
+        """Every step-th key from the first, again and again."""
+        while True:
+            for number in range(first, self._keys, step):
+                yield _key(number)
+
+    def _getter(self, first: int, step: int) -> Operate:
+        get, turns = self._table.get, self._turns(first, step)
         return lambda: get(next(turns))
 
-    def _putter(self, keys: list[bytes]) -> Operate:
+    def _putter(self, first: int, step: int) -> Operate:
         table, value, contexts = self._table, self._value, self._contexts
-        turns = itertools.cycle(keys)
+        turns = self._turns(first, step)
 
         async def put() -> None:
             key = next(turns)
@@ -89,9 +103,9 @@ class Load:
 
         return put
 
-    def _mixer(self, keys: list[bytes]) -> Operate:
-        turns = itertools.cycle([self._getter(keys), self._putter(keys)])
-        return lambda: next(turns)()
+    def _mixer(self, first: int, step: int) -> Operate:
+        kinds = itertools.cycle([self._getter(first, step), self._putter(first, step)])
+        return lambda: next(kinds)()
 
     async def _fill_key(self, key: bytes) -> None:
         for tries_left in reversed(range(FILL_TRIES_MAX)):
@@ -107,3 +121,7 @@ class Load:
             else:
                 self._contexts[key] = context
                 return
+
+
+def _key(number: int) -> bytes:
+    return b"k%d" % number

@@ -89,8 +89,18 @@ class Calls:
 
     async def run(self, call: Call, now_ms: float) -> Any:
         """The call's answer; a `Failure` is a value. Cancelling leaves nothing behind."""
+        self.begin(call, now_ms)
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            self.drop(call)
+            raise
+
+    def begin(self, call: Call, now_ms: float) -> None:
+        """What `run` begins with, for who awaits the call's future itself: one coroutine less."""
         if self.failure is not None:
-            return self.failure
+            call.future.set_result(self.failure)
+            return
         self._last_id = call.id = self._last_id + 1
         self._open[call.id] = call
         self.retries.earn()
@@ -98,11 +108,10 @@ class Calls:
             self.park(call)
         else:
             call.advance(now_ms)
-        try:
-            return await call.future
-        except asyncio.CancelledError:
-            self._forget(call)
-            raise
+
+    def drop(self, call: Call) -> None:
+        """Nobody waits for the call any more."""
+        self._forget(call)
 
     def wake(self, call: Call, at_ms: float) -> None:
         """Call its `due` then, if it is still open."""

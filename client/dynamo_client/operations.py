@@ -5,8 +5,10 @@ one call, or a few that are known to have had no effect. What a caller gives is 
 was looked at: a compiled function would meet anything else with a bare TypeError.
 """
 
+import asyncio
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from dynamo.config import TableConfig
 from dynamo.coordination.reading import Read
@@ -26,10 +28,11 @@ from dynamo.siblings.codec import decode_record, encode_context
 from dynamo.siblings.operation_token import encode_operation
 from dynamo.siblings.record import Record, highest_stamp, seen_by_reader, siblings
 from dynamo.types import ItemKey, OperationId, PartitionId, TableId
+from dynamo_client.codecs import Codec, decoded, encoded
 from dynamo_client.coordinated import Coordinated
 from dynamo_client.errors import Closed, OutcomeUnknown
 from dynamo_client.glance import glance
-from dynamo_client.item import Context
+from dynamo_client.item import Context, Item
 from dynamo_client.reading import ReplicaRead
 from dynamo_client.router import Router
 
@@ -40,6 +43,26 @@ READS: tuple[Reads, ...] = get_args(Reads)
 
 AHEAD_MS_MAX = 128
 """How far a write's stamp is lifted, doubling from 1 ms, when a record's floor is above it."""
+
+
+REMOVED: Final = object()
+"""Instead of a value: none."""
+
+
+class Handle(NamedTuple):
+    """A table as an application has opened it."""
+
+    table: TableId
+    codec: Codec
+    strict: bool = False
+    """Only owners count, also where the table is sloppy."""
+
+
+class Within(NamedTuple):
+    """How long an operation may take: from now on, or until a deadline unless that is zero."""
+
+    timeout_ms: float
+    deadline_ms: float = 0.0
 
 
 class Place(NamedTuple):
@@ -77,62 +100,56 @@ class Operations:
         partition = partition_of(token_of(id, key), view.ring.partitions)
         return Place(view.tables[id], key, sort_key, partition, strict)
 
-    async def get(self, place: Place, r: object, deadline_ms: float) -> tuple[Any, Context]:
-        """(payloads, context). Raises DynamoError."""
-        table, key, sort_key, partition, _ = place
-        quorum = _quorum("R", r, table.r, table.n)
+    async def get(
+        self, of: Handle, whose: object, whose_sort: object, r: object, within: Within
+    ) -> Item:
+        """What R replicas have of an item. Raises DynamoError."""
+        place = self.place(of.table, whose, whose_sort, strict=of.strict)
+        deadline_ms = within.deadline_ms or self.deadline_ms(within.timeout_ms)
         if self._reads == "server":
-            return await self._get_from_coordinator(place, quorum, deadline_ms)
-        calls = self._calls
-        calls.hedging.budget.earn()
-        whole_key = item_key(partition, table.id, key, sort_key)
-        while True:
-            call = ReplicaRead(self._router, whole_key, partition, table.n, quorum, deadline_ms)
-            answer = await calls.run(call, calls.now_ms())
-            if type(answer) is Read:
-                return self._found(place, whole_key, answer)
-            if answer.code is not Code.WRONG_RING:
-                break  # else the ring changed meanwhile, and is asked about by the new one
+            return await self._get_from_coordinator(place, of.codec, r, deadline_ms)
+        read = self._asked(place, r, deadline_ms)
+        try:
+            answer = await read.future
+        except asyncio.CancelledError:
+            self._calls.drop(read)
+            raise
+        if type(answer) is Read:
+            return self._found(place, of.codec, read.key, answer)
+        if (
+            answer.code is Code.WRONG_RING
+        ):  # it changed meanwhile, and is asked about by the new one
+            return await self.get(of, whose, whose_sort, r, Within(0.0, deadline_ms))
         if answer.code is Code.QUORUM_NOT_REACHED and self._router.anyone() is not None:
             # This client cannot reach R owners; perhaps a node can.
-            return await self._get_from_coordinator(place, quorum, deadline_ms)
+            return await self._get_from_coordinator(place, of.codec, r, deadline_ms)
         raise answer.error()
 
     async def put(
         self,
-        place: Place,
-        payload: bytes | None,
+        of: Handle,
+        whose: object,
+        whose_sort: object,
+        value: object,
         context: object,
         w: object,
-        deadline_ms: float,
+        within: Within,
     ) -> bytes:
-        """The context after the write (payload None: delete). Raises DynamoError."""
+        """The context after the write (of `REMOVED`: a delete). Raises DynamoError."""
+        place = self.place(of.table, whose, whose_sort, strict=of.strict)
+        payload = None if value is REMOVED else encoded(of.codec, value)
+        deadline_ms = within.deadline_ms or self.deadline_ms(within.timeout_ms)
         self._check(place, payload)
-        covered = _context(context)
-        quorum = _quorum("W", w, place.table.w, place.table.n)
-        ahead_ms = 0
+        covered, ahead_ms = _context(context), 0
         while True:
-            now_ms = self._calls.now_ms()
-            operation = self._clock.operation(now_ms, ahead_ms, (place.table.id, *place[1:3]))
-            table, key, sort_key, partition, strict = place
-            body = (
-                table.id,
-                key,
-                sort_key,
-                covered,
-                payload,
-                operation,
-                0 if w is None else quorum,
-                strict,
-            )
-            call = Coordinated(
-                self._router, PUT, body, partition, table.n, deadline_ms, quorum, True
-            )
-            answer = await self._calls.run(call, now_ms)
+            call, operation = self._written(place, payload, covered, w, deadline_ms, ahead_ms)
+            try:
+                answer = await call.future
+            except asyncio.CancelledError:
+                self._calls.drop(call)
+                raise
             if type(answer) is not Failure:
-                self._clock.wrote((place.table.id, *place[1:3]), answer.stamp, now_ms)
-                done: bytes = answer.context
-                return done
+                return self._acknowledged(place, answer)
             if answer.code is not Code.WRITE_TOO_OLD or answer.unknown or ahead_ms > AHEAD_MS_MAX:
                 raise _write_error(answer, place, operation)
             # A record on which many write keeps only the newest ids; its floor is above our
@@ -158,28 +175,67 @@ class Operations:
         """How much of a deadline is left."""
         return deadline_ms - self._calls.now_ms()
 
-    def _found(self, place: Place, key: ItemKey, read: Read) -> tuple[Any, Context]:
+    def _asked(self, place: Place, r: object, deadline_ms: float) -> ReplicaRead:
+        """The replicas are asked for an item."""
+        table, key, sort_key, partition, _ = place
+        quorum, calls = _quorum("R", r, table.r, table.n), self._calls
+        calls.hedging.budget.earn()
+        whole_key = item_key(partition, table.id, key, sort_key)
+        read = ReplicaRead(self._router, whole_key, partition, table.n, quorum, deadline_ms)
+        calls.begin(read, calls.now_ms())
+        return read
+
+    def _found(self, place: Place, codec: Codec, key: ItemKey, read: Read) -> Item:
         """What R replicas say: mostly the same, and mostly one value."""
         seen = _glance(read)
         if seen is not None:
             data, payload, stamp = seen
             self._clock.observe(stamp, self._calls.now_ms())
-            return _one(payload), partial(_context_of_bytes, key, data)
+            values = [] if payload is None else [decoded(codec, payload)]
+            return Item(values, partial(_context_of_bytes, key, data))
         record, behind = read.merged(place.table.conflict_rule, self._router.view.window)
         if behind:
             self._ask_repair(place, key)
         self._clock.observe(highest_stamp(record), self._calls.now_ms())
         payloads = [value.payload for value in siblings(record) if value.payload is not None]
-        return payloads, partial(_context_of, key, record)
+        return _item(codec, payloads, partial(_context_of, key, record))
 
     async def _get_from_coordinator(
-        self, place: Place, r: int, deadline_ms: float
-    ) -> tuple[Any, Context]:
+        self, place: Place, codec: Codec, r: object, deadline_ms: float
+    ) -> Item:
         """What a coordinator finds."""
-        body = (place.table.id, place.key, place.sort_key, r, place.strict)
-        answer = await self._coordinated(GET, body, place, r, deadline_ms)
+        quorum = _quorum("R", r, place.table.r, place.table.n)
+        body = (place.table.id, place.key, place.sort_key, quorum, place.strict)
+        answer = await self._coordinated(GET, body, place, quorum, deadline_ms)
         self._clock.observe(answer.stamp, self._calls.now_ms())
-        return answer.payloads, answer.context
+        return _item(codec, answer.payloads, answer.context)
+
+    def _written(
+        self,
+        place: Place,
+        payload: bytes | None,
+        covered: bytes | None,
+        w: object,
+        deadline_ms: float,
+        ahead_ms: int,
+    ) -> tuple[Coordinated, OperationId]:
+        """A coordinator is asked to write; the operation's id."""
+        now_ms = self._calls.now_ms()
+        table, key, sort_key, partition, strict = place
+        quorum = _quorum("W", w, table.w, table.n)
+        operation = self._clock.operation(now_ms, ahead_ms, (table.id, key, sort_key))
+        asked_w = 0 if w is None else quorum
+        body = (table.id, key, sort_key, covered, payload, operation, asked_w, strict)
+        call = Coordinated(self._router, PUT, body, partition, table.n, deadline_ms, quorum, True)
+        self._calls.begin(call, now_ms)
+        return call, operation
+
+    def _acknowledged(self, place: Place, done: Any) -> bytes:
+        """W replicas have it: the context after it."""
+        written = place.table.id, place.key, place.sort_key
+        self._clock.wrote(written, done.stamp, self._calls.now_ms())
+        context: bytes = done.context
+        return context
 
     async def _coordinated(
         self, kind: int, body: tuple[Any, ...], place: Place, needed: int, deadline_ms: float
@@ -214,8 +270,8 @@ def _glance(read: Read) -> tuple[bytes, bytes | None, int] | None:
     return None if first is None or seen is None else (first, *seen)
 
 
-def _one(payload: bytes | None) -> list[bytes]:
-    return [] if payload is None else [payload]
+def _item(codec: Codec, payloads: Sequence[bytes], context: Context) -> Item:
+    return Item([decoded(codec, payload) for payload in payloads], context)
 
 
 def _context_of(key: ItemKey, record: Record) -> bytes:

@@ -1,6 +1,7 @@
 """Client-driven reads: the client asks the replicas itself (the paper's section 6.4).
 
     R best owners in parallel ─▶ R answers: equal bytes? decode once : merge, name the difference
+       │  the best says its record, the others its digest: one that differs is asked again, for all
        └─ silent for longer than 95 % are ─▶ a hedge to the next one, for at most 5 % of reads
        └─ refused, lost or suspect ────────▶ the next one, whatever the budget
 
@@ -13,7 +14,14 @@ from typing import Any
 
 from dynamo.coordination.reading import Read
 from dynamo.errors import Code, Failure, ProtocolViolation
-from dynamo.messages import REPLICA_GET, REPLICA_RECORD, ReplicaRefused, parse
+from dynamo.messages import (
+    DIGEST_ONLY,
+    REPLICA_DIGEST,
+    REPLICA_GET,
+    REPLICA_RECORD,
+    ReplicaRefused,
+    parse,
+)
 from dynamo.types import ItemKey, PartitionId
 from dynamo.wire import Message
 from dynamo_client.peer import IN_FLIGHT_MAX, SUSPECT_AFTER_MS, Peer
@@ -31,7 +39,6 @@ class ReplicaRead:
         "_epoch",
         "_hedge_ms",
         "_hedged",
-        "_key",
         "_n",
         "_partition",
         "_read",
@@ -39,6 +46,7 @@ class ReplicaRead:
         "deadline_ms",
         "future",
         "id",
+        "key",
     )
 
     def __init__(
@@ -53,7 +61,7 @@ class ReplicaRead:
         self.id = 0
         self._router, self._calls = router, router.calls
         self.future: asyncio.Future[Any] = self._calls.future()
-        self._key, self._partition, self._n, self.deadline_ms = key, partition, n, deadline_ms
+        self.key, self._partition, self._n, self.deadline_ms = key, partition, n, deadline_ms
         self._read = Read(r + router.extra(partition, n))
         self._epoch = router.view.ring.epoch
         self._asked: dict[Peer, float] = {}
@@ -67,32 +75,42 @@ class ReplicaRead:
             return
         read = self._read
         best = self._best(now_ms)
-        missing = max(0, read.needed - len(read.answers) - len(read.pending))
+        missing = max(0, read.short_by)
         if missing > len(best):
             self._short()
             return
+        known = None
+        first_too = not read.asked
         for peer in best[:missing]:
-            self._ask(peer, now_ms)
+            self._ask(peer, now_ms, known)
+            if first_too:
+                known = DIGEST_ONLY
         if missing < len(best):
             self._hedge_ms = now_ms + self._calls.hedging.delay_ms
         self._calls.wake(self, min(self._hedge_ms, self.deadline_ms))
 
     def answered(self, peer: Peer, message: Message, now_ms: float) -> None:
-        """A replica's record, or why it does not count."""
-        if message[0] != REPLICA_RECORD or len(message) != 3:
+        """A replica's record, its digest, or why it does not count."""
+        kind = message[0]
+        if (kind != REPLICA_RECORD and kind != REPLICA_DIGEST) or len(message) != 3:
             self._refused(peer, parse(message), now_ms)
             return
-        record = message[2]
-        if record is not None and type(record) is not bytes:
+        said = message[2]
+        if said is not None and type(said) is not bytes:
             raise ProtocolViolation("a record is not bytes")
         sent_ms = self._asked.pop(peer, None)
         if sent_ms is None:
             return
         took_ms = now_ms - sent_ms
         peer.answered(took_ms)
-        if self._read.answer(peer.node, record):
+        read = self._read
+        if kind == REPLICA_RECORD:
+            complete = read.answer(peer.node, said)
+        else:
+            complete = read.answer_digest(peer.node, said)
+        if complete:
             self._calls.hedging.answered(took_ms)
-            self._calls.finish(self, self._read)
+            self._settle(now_ms)
 
     def lost(self, peer: Peer, reason: str, now_ms: float) -> None:
         """A replica is gone: the next one takes its place."""
@@ -133,12 +151,36 @@ class ReplicaRead:
                 break
         return best
 
-    def _ask(self, peer: Peer, now_ms: float) -> None:
-        assert peer.link is not None, "only linked nodes are asked"
+    def _ask(self, peer: Peer, now_ms: float, known: bytes | None = None) -> None:
         self._read.ask(peer.node)
+        self._send(peer, now_ms, known)
+
+    def _send(self, peer: Peer, now_ms: float, known: bytes | None) -> None:
+        assert peer.link is not None, "only linked nodes are asked"
         self._asked[peer] = now_ms
         peer.asked(now_ms)
-        peer.link.send((REPLICA_GET, self.id, self._key, None))
+        peer.link.send((REPLICA_GET, self.id, self.key, known))
+
+    def _settle(self, now_ms: float) -> None:
+        """All have answered. Whose digest is not of the record that the first one sent is asked for
+        its own: by the same ring, or there is no quorum of either."""
+        read = self._read
+        others = read.settle()
+        if read.reached:
+            self._calls.finish(self, read)
+            return
+        if self._epoch != self._router.view.ring.epoch:
+            self._fail(Code.WRONG_RING, "the ring has changed", ())
+            return
+        peers = self._router.links.peers
+        for node in others:
+            peer = peers.get(node)
+            if peer is None or peer.link is None:
+                read.refuse(node, "link lost")
+            else:
+                self._send(peer, now_ms, None)
+        if read.short_by > 0:
+            self.advance(now_ms)
 
     def _refused(self, peer: Peer, answer: object, now_ms: float) -> None:
         if not isinstance(answer, ReplicaRefused):
@@ -188,5 +230,5 @@ class ReplicaRead:
     def _fail(self, code: Code, message: str, causes: tuple[tuple[str, str], ...]) -> None:
         read = self._read
         causes = (*read.causes, *causes)
-        got, asked = len(read.answers), len(read.asked)
+        got, asked = len(read.answers) + len(read.digests), len(read.asked)
         self._calls.finish(self, Failure(code, message, read.needed, got, asked, causes))

@@ -3,15 +3,15 @@
 import asyncio
 import inspect
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from dynamo.errors import Unavailable
 from dynamo.types import TableId
-from dynamo_client.codecs import Codec, decoded, encoded
+from dynamo_client.codecs import RAW, Codec
 from dynamo_client.errors import OutcomeUnknown
-from dynamo_client.item import Item, said
-from dynamo_client.operations import Operations, Place
+from dynamo_client.item import Item
+from dynamo_client.operations import REMOVED, Handle, Operations, Within
 
 Key = str | bytes
 """Text stands for its UTF-8."""
@@ -36,28 +36,25 @@ class Table:
         strict: bool = False,
     ) -> None:
         """`strict`: only owners count, also where the table is sloppy."""
-        self.name, self._strict = name, strict
-        self.codec = codec
-        self._operations, self._id, self._timeout_ms = operations, id, timeout_ms
+        self.name, self.codec = name, codec
+        self._operations, self._handle = operations, Handle(id, codec, strict)
+        self._usual = Within(timeout_ms)
 
-    async def get(
+    def get(
         self,
         key: Key,
         *,
         sort_key: Key = b"",
         r: int | None = None,
         timeout_ms: float | None = None,
-    ) -> Item:
-        """All live values of an item, from R replicas (None: the table's R).
+    ) -> Coroutine[Any, Any, Item]:
+        """All live values of an item, from R replicas (None: the table's R); to be awaited.
 
         Raises Unavailable (fewer than R answered), InvalidRequest, CannotDecode.
         """
-        operations, codec = self._operations, self.codec
-        place = operations.place(self._id, key, sort_key, strict=self._strict)
-        payloads, context = await operations.get(place, r, self._deadline_ms(timeout_ms))
-        return Item([decoded(codec, payload) for payload in payloads], context)
+        return self._operations.get(self._handle, key, sort_key, r, self._within(timeout_ms))
 
-    async def put(
+    def put(
         self,
         key: Key,
         value: Any,
@@ -66,17 +63,16 @@ class Table:
         sort_key: Key = b"",
         w: int | None = None,
         timeout_ms: float | None = None,
-    ) -> bytes:
-        """Write a value; it replaces what `context` covers and stands beside all else.
+    ) -> Coroutine[Any, Any, bytes]:
+        """Write a value; it replaces what `context` covers and stands beside all else. To be
+        awaited.
 
         Returns the context of this write: given to the next put it replaces this value, but no
         sibling that the writer never saw. Raises Unavailable with the outcome `not applied`,
         OutcomeUnknown, InvalidRequest.
         """
-        place = self._operations.place(self._id, key, sort_key, strict=self._strict)
-        payload = encoded(self.codec, value)
-        deadline_ms = self._deadline_ms(timeout_ms)
-        return await self._operations.put(place, payload, context, w, deadline_ms)
+        within = self._within(timeout_ms)
+        return self._operations.put(self._handle, key, sort_key, value, context, w, within)
 
     async def delete(
         self,
@@ -91,14 +87,14 @@ class Table:
 
         Returns the context after it. Deleting what is not there writes nothing. Raises as `put`.
         """
-        place = self._operations.place(self._id, key, sort_key, strict=self._strict)
-        deadline_ms = self._deadline_ms(timeout_ms)
+        operations, within = self._operations, self._until(timeout_ms)
+        handle = self._handle._replace(codec=RAW)
         if context is None:
-            payloads, found = await self._operations.get(place, None, deadline_ms)
-            context = said(found)
-            if not payloads:
+            found = await operations.get(handle, key, sort_key, None, within)
+            context = found.context
+            if not found.found:
                 return context
-        return await self._operations.put(place, None, context, w, deadline_ms)
+        return await operations.put(handle, key, sort_key, REMOVED, context, w, within)
 
     async def update(
         self,
@@ -119,34 +115,37 @@ class Table:
         at the deadline OutcomeUnknown is raised. There is no compare-and-set: an update that
         went in beside another leaves siblings, which the next update merges.
         """
-        place = self._operations.place(self._id, key, sort_key, strict=self._strict)
-        deadline_ms = self._deadline_ms(timeout_ms)
-        pause_ms = PAUSE_MS_MIN
+        within, pause_ms = self._until(timeout_ms), PAUSE_MS_MIN
         while True:
             try:
-                return await self._update_once(place, fn, r, w, deadline_ms)
+                return await self._update_once(key, sort_key, fn, r, w, within)
             except OutcomeUnknown:
                 raise
             except Unavailable as error:
                 pause_ms = max(pause_ms, float(error.failure.retry_after_ms))
-                if self._operations.left_ms(deadline_ms) <= pause_ms:
+                if self._operations.left_ms(within.deadline_ms) <= pause_ms:
                     raise
             await asyncio.sleep(random.uniform(0.5, 1.0) * pause_ms / 1000)
             pause_ms = min(2 * pause_ms, PAUSE_MS_MAX)
 
     async def _update_once(
-        self, place: Place, fn: Merge, r: int | None, w: int | None, deadline_ms: float
+        self, key: Key, sort_key: Key, fn: Merge, r: int | None, w: int | None, within: Within
     ) -> Item:
-        payloads, found = await self._operations.get(place, r, deadline_ms)
-        value = fn([decoded(self.codec, payload) for payload in payloads])
+        operations, handle = self._operations, self._handle
+        found = await operations.get(handle, key, sort_key, r, within)
+        value = fn(found.values)
         if inspect.isawaitable(value):
             value = await value
-        payload = encoded(self.codec, value)
-        context = await self._operations.put(place, payload, said(found), w, deadline_ms)
+        context = await operations.put(handle, key, sort_key, value, found.context, w, within)
         return Item([value], context)
 
-    def _deadline_ms(self, timeout_ms: float | None) -> float:
-        return self._operations.deadline_ms(self._timeout_ms if timeout_ms is None else timeout_ms)
+    def _within(self, timeout_ms: float | None) -> Within:
+        return self._usual if timeout_ms is None else Within(timeout_ms)
+
+    def _until(self, timeout_ms: float | None) -> Within:
+        """The same as a deadline, for what is done in several steps."""
+        within = self._within(timeout_ms)
+        return Within(0.0, self._operations.deadline_ms(within.timeout_ms))
 
     def __repr__(self) -> str:
         return f"Table({self.name!r}, codec={self.codec.name})"

@@ -29,17 +29,13 @@ from dynamo.errors import Code, Failure
 from dynamo.keys import partition_of_key, table_of_key
 from dynamo.messages import (
     HINT_PUT,
-    PUT_DONE,
-    REPLICA_PUT,
-    Broadcast,
     HintPut,
     Put,
-    PutDone,
-    ReplicaPut,
     Send,
     Source,
     failed,
 )
+from dynamo.messages_made import broadcast, put_done, replica_put, send
 from dynamo.timers import TimerWheel
 from dynamo.types import Instant, ItemKey, NodeId
 
@@ -243,7 +239,7 @@ class Puts:
         if not others:
             return []
         base = put.composed.base
-        return [Broadcast(others, ReplicaPut(REPLICA_PUT, id, put.key, data, base))]
+        return [broadcast(others, replica_put(id, put.key, data, base))]
 
     def _counted(self, id: int, put: _Put, node: NodeId) -> list[Decision]:
         """A slot is full: nobody else is waited for in it. After my own copy come the hints."""
@@ -338,8 +334,8 @@ class Puts:
         del self._open[id]
         self._scope.gate.leave(put.source)
         self._scope.meters.put_ok.observe(now_ms - put.started_ms)
-        done = PutDone(PUT_DONE, put.request_id, put.composed.context, put.composed.stamp)
-        decisions: list[Decision] = [Send(put.source, done)]
+        done = put_done(put.request_id, put.composed.context, put.composed.stamp)
+        decisions: list[Decision] = [send(put.source, done)]
         if not put.pending:
             return decisions + self._settle(id, put)
         if len(self._settling) >= SETTLING_MAX:

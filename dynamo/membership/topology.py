@@ -18,7 +18,8 @@ from dynamo.membership.paxos import Voter
 from dynamo.ring.ring import Ring
 from dynamo.types import NodeId
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+FOUNDED = "founded"
 FORCED_STEP = 1000
 """Epochs that a forced one skips, so that none that a majority may yet decide has its number."""
 
@@ -36,6 +37,8 @@ class Topology(NamedTuple):
     """What this epoch came about by, in a few words."""
     addresses: tuple[tuple[NodeId, str, int], ...] = ()
     """Where members listen that cluster.yml need not know: name, address, port."""
+    moved: bool = False
+    """Whether owners were ever others: then those may still hold what they once owned."""
 
     @property
     def epoch(self) -> int:
@@ -65,15 +68,15 @@ class Topology(NamedTuple):
         """The value that is voted on and kept; equal topologies have equal bytes."""
         target = None if self.target is None else self.target.as_value()
         fields = (self.ring.as_value(), target, self.voters, self.change, self.addresses)
-        packed: bytes = msgpack.packb((FORMAT_VERSION, *fields))
+        packed: bytes = msgpack.packb((FORMAT_VERSION, *fields, self.moved))
         return packed
 
     @staticmethod
     def decoded(data: bytes) -> "Topology":
         """The inverse. Raises InvalidRequest with the reason for what anybody may have sent."""
         try:
-            version, ring, target, voters, change, addresses = msgpack.unpackb(data)
-            if version != FORMAT_VERSION or not isinstance(change, str):
+            version, ring, target, voters, change, addresses, *moved = msgpack.unpackb(data)
+            if version not in (1, FORMAT_VERSION) or not isinstance(change, str):
                 raise InvalidRequest(f"topology format {version!r} is unknown")
             made = Topology(
                 Ring.from_value(ring),
@@ -81,8 +84,9 @@ class Topology(NamedTuple):
                 tuple(_voter(*voter) for voter in voters),
                 change,
                 tuple((NodeId(node), str(host), int(port)) for node, host, port in addresses),
+                bool(moved[0] if version > 1 else change != FOUNDED),
             )
-        except (ValueError, TypeError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
             raise InvalidRequest(f"no topology: {error}") from error
         made.validate()
         return made
@@ -101,7 +105,7 @@ class Topology(NamedTuple):
 def founding(ring: Ring) -> Topology:
     """The first epoch, which cluster.yml alone makes: its members' first lives vote."""
     voters = tuple(Voter(member.node, "") for member in ring.members)
-    return Topology(ring, None, voters, "founded")
+    return Topology(ring, None, voters, FOUNDED)
 
 
 def joint(
@@ -111,7 +115,8 @@ def joint(
     epoch = before.epoch + 1
     known = {entry[0]: entry for entry in (*before.addresses, *addresses)}
     rings = before.ring.at(epoch), target.at(epoch)
-    return Topology(*rings, before.voters, change, tuple(known[node] for node in sorted(known)))
+    listed = tuple(known[node] for node in sorted(known))
+    return Topology(*rings, before.voters, change, listed, moved=True)
 
 
 def final(before: Topology, lives: dict[NodeId, str]) -> Topology:
@@ -143,7 +148,7 @@ def sworn_in(before: Topology, voter: Voter) -> Topology:
     voters = tuple(known[each.node] for each in ring.members if each.node in known)
     change = f"{voter.node} has a new disk" if target is None else before.change
     target = None if target is None else target.at(epoch)
-    return Topology(ring.at(epoch), target, voters, change, before.addresses)
+    return Topology(ring.at(epoch), target, voters, change, before.addresses, before.moved)
 
 
 def forced(before: Topology, lost: frozenset[NodeId], asked: Voter) -> Topology:
@@ -167,7 +172,7 @@ def _settled(before: Topology, ring: Ring, lives: dict[NodeId, str], change: str
     settled = ring.at(before.epoch + 1)
     names = {member.node for member in ring.members}
     addresses = tuple(entry for entry in before.addresses if entry[0] in names)
-    return Topology(settled, None, tuple(voters), change, addresses)
+    return Topology(settled, None, tuple(voters), change, addresses, moved=True)
 
 
 def _voter(node: Any, incarnation: Any) -> Voter:

@@ -77,6 +77,10 @@ class Trees:
         self._last_key, self._last_record = key, record
         return record
 
+    def head(self, key: ItemKey) -> bytes | None:
+        """The first bytes of the newest record under `key`. Raises CorruptData."""
+        return self._store.head(key)
+
     def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
         """Make `record` the newest."""
         self._replace(key, record)

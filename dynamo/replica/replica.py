@@ -18,22 +18,18 @@ from dynamo.history import History
 from dynamo.keys import partition_bounds, partition_of_key, table_of_key
 from dynamo.messages import (
     DIGEST_ONLY,
-    REPLICA_DIGEST,
     REPLICA_MERGED,
     REPLICA_PAGE,
-    REPLICA_RECORD,
     REPLICA_REFUSED,
     REPLICA_SAME,
     REPLICA_STORED,
     Ack,
     Disconnect,
     Effect,
-    ReplicaDigest,
     ReplicaGet,
     ReplicaMerged,
     ReplicaPage,
     ReplicaPut,
-    ReplicaRecord,
     ReplicaRefused,
     ReplicaSame,
     ReplicaScan,
@@ -41,6 +37,7 @@ from dynamo.messages import (
     Send,
     Source,
 )
+from dynamo.messages_made import ack, replica_digest, replica_record, send
 from dynamo.meters import Meters
 from dynamo.ports import CORRUPT, DISK_FULL, RecordStore
 from dynamo.siblings.codec import DIGEST_BYTES, decode_record, encode_record, verified
@@ -107,7 +104,7 @@ class Replica:
         whole = partition_of_key(key) in self._ready
         if data is None:
             return [Send(source, ReplicaStored(REPLICA_STORED, (id,), whole))]
-        self._store.put(key, data, Ack(source, id, None if alike else data, whole, now_ms))
+        self._store.put(key, data, ack(source, id, None if alike else data, whole, now_ms))
         return []
 
     def _refused(self, source: Source, id: int, cause: str) -> list[Effect]:
@@ -213,6 +210,13 @@ class Replica:
             self._meters.replica_get_failed.count_instant()
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "rebuilding or not an owner"))
         try:
+            if known is not None:
+                digest = self._store.head(key)
+                if known in (DIGEST_ONLY, digest):
+                    self._meters.replica_get_ok.count_instant()
+                    same = known == digest
+                    answer = ReplicaSame(REPLICA_SAME, id) if same else replica_digest(id, digest)
+                    return send(source, answer)
             record = self._store.get(key)
         except CorruptData:
             self._meters.corrupt_records += 1
@@ -220,14 +224,7 @@ class Replica:
             self.damaged.append(key)
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, CORRUPT))
         self._meters.replica_get_ok.count_instant()
-        if known is None:
-            return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
-        digest = None if record is None else record[:DIGEST_BYTES]
-        if known == DIGEST_ONLY:
-            return Send(source, ReplicaDigest(REPLICA_DIGEST, id, digest))
-        if known == digest:
-            return Send(source, ReplicaSame(REPLICA_SAME, id))
-        return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
+        return send(source, replica_record(id, record))
 
     def scan(self, source: Source, message: ReplicaScan) -> Effect:
         """One page of a partition, for a node that rebuilds it."""

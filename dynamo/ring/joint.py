@@ -45,11 +45,14 @@ def leaving(ring: Ring, target: Ring | None) -> tuple[NodeId, ...]:
 class Rings:
     """The ring in force and, while a change is under way, the one that it leads to. A value."""
 
-    __slots__ = ("_moving", "ring", "target")
+    __slots__ = ("_moving", "never_changed", "ring", "target")
 
-    def __init__(self, ring: Ring, target: Ring | None = None) -> None:
-        """`target` has the same epoch, Q and n_max as `ring`."""
+    def __init__(self, ring: Ring, target: Ring | None = None, moved: bool | None = None) -> None:
+        """`target` has the same epoch, Q and n_max as `ring`; `moved`: whether owners were ever
+        others (None: in every epoch but the first)."""
         self.ring, self.target = ring, target
+        self.never_changed = target is None and not (ring.epoch > 1 if moved is None else moved)
+        """Whether nobody but its owners ever held a partition."""
         self._moving: dict[tuple[PartitionId, int], Owners] = {}
         if target is not None:
             self._moving = {
@@ -69,11 +72,6 @@ class Rings:
     def both(self) -> tuple[Ring, ...]:
         """Every ring by which R and W count."""
         return (self.ring,) if self.target is None else (self.ring, self.target)
-
-    @property
-    def never_changed(self) -> bool:
-        """Whether this is the first ring: nobody but its owners ever held a partition."""
-        return self.ring.epoch == 1 and self.target is None
 
     @property
     def members(self) -> tuple[NodeId, ...]:

@@ -24,3 +24,8 @@ def opened(key: bytes, data: bytes | memoryview) -> bytes:
     if crc32(data, crc32(key)) != _RESIDUE:
         raise CorruptData(f"the value under {key!r} is not what was written")
     return bytes(data[:-_CHECKSUM_BYTES])
+
+
+def unopened(data: bytes | memoryview, size: int) -> bytes:
+    """The first `size` bytes of the value, whether or not it is what was written."""
+    return bytes(data[: min(size, len(data) - _CHECKSUM_BYTES)])

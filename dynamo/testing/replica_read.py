@@ -1,13 +1,20 @@
 """A read that a simulated client coordinates itself: R owners, one more if they are slow or refuse.
 
-The quorum is counted by the same `Read` that nodes and the real client use.
+The first is asked for its record, the others at first for its digest. The quorum is counted by the
+same `Read` that nodes and the real client use.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from dynamo.coordination.reading import Read
-from dynamo.messages import REPLICA_GET, REPLICA_RECORD, ReplicaGet
+from dynamo.messages import (
+    DIGEST_ONLY,
+    REPLICA_DIGEST,
+    REPLICA_GET,
+    REPLICA_RECORD,
+    ReplicaGet,
+)
 from dynamo.testing.calls import LOST, UNREACHABLE, Calls
 from dynamo.testing.world import World
 from dynamo.types import ItemKey, NodeId
@@ -42,29 +49,50 @@ class ReplicaRead:
         self._world.at(HEDGE_MS, self._hedge)
 
     def _ask_more(self) -> None:
-        missing = self._quorum.short_by
+        missing, first_too = self._quorum.short_by, not self._quorum.asked
         if missing > len(self._candidates) or not self._is_current():
             self._finish(None)
         for _ in range(0 if self._over else missing):
-            self._ask(self._candidates.pop())
+            self._ask_next(DIGEST_ONLY if first_too and self._quorum.asked else None)
 
     def _hedge(self) -> None:
         if not self._over and self._candidates and self._is_current():
-            self._ask(self._candidates.pop())
+            self._ask_next(None)
 
-    def _ask(self, node: NodeId) -> None:
+    def _ask_next(self, known: bytes | None) -> None:
+        node = self._candidates.pop()
         self._quorum.ask(node)
-        ask = ReplicaGet(REPLICA_GET, self._calls.next_id(), self._key, None)
+        self._ask(node, known)
+
+    def _ask(self, node: NodeId, known: bytes | None) -> None:
+        ask = ReplicaGet(REPLICA_GET, self._calls.next_id(), self._key, known)
         self._calls.call(node, ask, lambda answer: self._answered(node, answer), self._patience_ms)
 
     def _answered(self, node: NodeId, answer: Any) -> None:
         if self._over:
             return
-        if answer in (LOST, UNREACHABLE) or answer.kind != REPLICA_RECORD:
-            self._quorum.refuse(node, "no answer")
+        quorum = self._quorum
+        if answer in (LOST, UNREACHABLE) or answer.kind not in (REPLICA_RECORD, REPLICA_DIGEST):
+            quorum.refuse(node, "no answer")
             self._ask_more()
-        elif self._quorum.answer(node, answer.record):
+            return
+        if answer.kind == REPLICA_RECORD:
+            complete = quorum.answer(node, answer.record)
+        else:
+            complete = quorum.answer_digest(node, answer.digest)
+        if complete:
+            self._settle()
+
+    def _settle(self) -> None:
+        """All have answered: whose digest is another one is asked for its record."""
+        others = self._quorum.settle()
+        if self._quorum.reached:
             self._finish(self._quorum)
+        elif not self._is_current():
+            self._finish(None)
+        else:
+            for node in others:
+                self._ask(node, None)
 
     def _finish(self, quorum: Read | None) -> None:
         self._over = True

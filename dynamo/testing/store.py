@@ -191,7 +191,12 @@ class Engine:
 
     def __init__(self, disk: Disk) -> None:
         self.real = real = LogEngine(disk.files, disk.table, disk.options)
-        self.get, self.get_meta, self.scan = real.get, real.get_meta, real.scan
+        self.get, self.head, self.get_meta, self.scan = (
+            real.get,
+            real.head,
+            real.get_meta,
+            real.scan,
+        )
         self.refusal, self.damaged_keys = real.refusal, real.damaged_keys
         self._disk = disk
         self._unpromised: deque[tuple[ItemKey | str, bytes | None]] = deque()

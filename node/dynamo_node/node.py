@@ -11,7 +11,6 @@ effects are performed at once; a message for several peers is packed once.
 
 import asyncio
 import time
-from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -143,7 +142,9 @@ class Node:
         for first in range(0, len(messages), MESSAGES_AT_ONCE_MAX):
             if link.tag is None or not link.is_open:
                 return
-            part = messages[first : first + MESSAGES_AT_ONCE_MAX]
+            part = messages
+            if len(messages) > MESSAGES_AT_ONCE_MAX:
+                part = messages[first : first + MESSAGES_AT_ONCE_MAX]
             self.feed(Received(link.tag, part))  # type: ignore[arg-type]
 
     def lost(self, link: Link, reason: str | None) -> None:
@@ -255,8 +256,7 @@ class Node:
                 if effect.to == LOCAL_CALLS:
                     self._answer_call(effect.message)
                 elif (link := links.get(effect.to)) is not None:
-                    weigh = _WEIGHTS.get(type(effect.message))
-                    link.send(effect.message, weigh(effect.message) if weigh else 0)
+                    link.send(effect.message, _weight(effect.message))
             elif type(effect) is Broadcast:
                 packed = pack_message(effect.message)
                 for to in effect.to:
@@ -329,10 +329,13 @@ class RolledBack(DynamoError):
     kind = "rolled back"
 
 
-_WEIGHTS: dict[type[Any], Callable[[Any], int]] = {
-    GetDone: lambda done: sum(map(len, done.payloads)),
-    ReplicaRecord: lambda answer: len(answer.record or b""),
-    ReplicaMerged: lambda answer: len(answer.record),
-    ReplicaPage: lambda page: sum(len(key) + len(record) for key, record in page.items),
-}
-"""Of messages that may be large: about how many bytes they take."""
+def _weight(message: Any) -> int:
+    """Of messages that may be large: about how many bytes they take."""
+    kind = type(message)
+    if kind is ReplicaRecord or kind is ReplicaMerged:
+        return len(message.record or b"")
+    if kind is GetDone:
+        return sum(map(len, message.payloads))
+    if kind is ReplicaPage:
+        return sum(len(key) + len(record) for key, record in message.items)
+    return 0

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dynamo.ports import HEAD_BYTES
 from dynamo.storage.engine import LogEngine
 from dynamo.storage.files import OsFiles
 from dynamo.storage.lmdb_table import LmdbTable
@@ -197,7 +198,7 @@ KEYS = st.one_of(
               st.binary(max_size=2)),
 )  # fmt: skip
 STEPS = st.one_of(
-    st.tuples(st.just("put"), KEYS, st.binary(max_size=5)),
+    st.tuples(st.just("put"), KEYS, st.binary(max_size=12)),
     st.tuples(st.just("delete"), KEYS),
     st.tuples(st.just("group")),
     st.tuples(st.just("checkpoint")),
@@ -220,6 +221,10 @@ def test_every_engine_is_a_sorted_dict(
         for step in steps:
             take(engine, expected, step)
         assert engine.scan(*EVERYTHING, 99) == sorted(expected.items())
+        for name in {bytes(step[1]) for step in steps if step[0] in ("put", "delete")}:  # type: ignore[arg-type]
+            record = expected.get(name)
+            assert engine.get(ItemKey(name)) == record
+            assert engine.head(ItemKey(name)) == (record and record[:HEAD_BYTES])
         engine.close()
 
     check()

@@ -271,6 +271,8 @@ def test_a_lost_disk_takes_no_vote_along() -> None:
     (topology,) = topologies
     assert topology.epoch == 4
     assert [voter.incarnation for voter in topology.voters] == ["b", "b", "b"]
+    rings = cluster.brains[N1].kernel.scope.rings
+    assert rings.never_changed, "tombstones still go, for nobody else ever held anything"
     answer = cluster.join(N1, N4)
     assert answer is not None
     assert answer.verdict == "won"

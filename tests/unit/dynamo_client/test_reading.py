@@ -4,10 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from fake_cluster import FakeCluster, fake_cluster, hang_up, noticed, reply, silent
+from fake_cluster import (
+    FakeCluster,
+    FakeNode,
+    Raw,
+    fake_cluster,
+    hang_up,
+    noticed,
+    reply,
+    silent,
+)
 
-from dynamo.messages import GET, REPLICA_GET, REPLICA_REFUSED
-from dynamo.types import NodeId
+from dynamo.messages import ASK_REPAIR, DIGEST_ONLY, GET, REPLICA_GET, REPLICA_REFUSED, Received
+from dynamo.types import ItemKey, NodeId
+from dynamo.wire import Link
 from dynamo_client import Database, DeadlineExceeded, QuorumNotReached, connect, hedging
 from dynamo_client.hedging import Hedging
 from dynamo_client.peer import FADE, Peer
@@ -73,6 +83,54 @@ async def test_a_replica_that_is_lost_is_replaced(db: Database, cluster: FakeClu
     cluster["n2"].rule(REPLICA_GET, hang_up)
     for _ in range(4):
         assert (await db.table("cart").get("alice")).value == 1
+
+
+async def test_one_replica_says_its_record_and_the_others_their_digests(
+    db: Database, cluster: FakeCluster
+) -> None:
+    await db.table("cart").put("alice", 1, w=3)
+    assert (await db.table("cart").get("alice", r=3)).value == 1
+    known = [message[3] for message in cluster.requests(REPLICA_GET)]
+    assert (known.count(None), known.count(DIGEST_ONLY)) == (1, 2)
+
+
+async def with_an_old_record(db: Database, cluster: FakeCluster) -> None:
+    """n2 alone has missed the last put of alice."""
+    cart = db.table("cart")
+    context = await cart.put("alice", "old", w=3)
+    ((key, old),) = cluster["n2"].engine.scan(ItemKey(b"\x00"), ItemKey(b"\xff" * 9), 2)
+    await cart.put("alice", "new", context, w=3)
+    cluster["n2"].engine.put(key, old, None)
+
+
+async def test_a_replica_of_another_digest_is_asked_for_its_record(
+    db: Database, cluster: FakeCluster
+) -> None:
+    await with_an_old_record(db, cluster)
+    item = await db.table("cart").get("alice", r=3)
+    assert item.value == "new"
+    asked = len(cluster.requests(REPLICA_GET))
+    assert asked in (4, 5), "n2 again; or the other two, if n2 was asked for its record"
+    assert in_flight(db) == 0
+    while not cluster.requests(ASK_REPAIR):
+        await asyncio.sleep(0)
+
+
+async def test_a_replica_that_is_lost_when_it_is_asked_again_is_replaced(
+    db: Database, cluster: FakeCluster
+) -> None:
+    await with_an_old_record(db, cluster)
+
+    def only_digests(node: FakeNode, link: Link, message: Raw) -> None:
+        if message[3] is None:
+            hang_up(node, link, message)
+        else:
+            node.feed(Received(node.number(link), (message,)))
+
+    cluster["n2"].rule(REPLICA_GET, only_digests)
+    for _ in range(4):
+        assert (await db.table("cart").get("alice")).value == "new"
+    assert in_flight(db) == 0
 
 
 async def test_when_all_refuse_a_coordinator_is_asked(db: Database, cluster: FakeCluster) -> None:

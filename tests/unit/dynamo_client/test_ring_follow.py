@@ -79,7 +79,7 @@ async def test_while_a_partition_moves_its_owners_before_and_after_are_asked(
     adopt(db, cluster.ring.at(2), target.at(2))
     assert db._operations is not None
     keys = (b"key-%d" % number for number in range(1000))
-    places = (db._operations.place(db.table("cart")._id, key, b"") for key in keys)
+    places = (db._operations.place(db.table("cart")._handle.table, key, b"") for key in keys)
     place = next(place for place in places if rings.extra(place.partition, 3))
     await db.table("cart").get(place.key)
     asked = [node.name for node in cluster.nodes.values() if node.requests(REPLICA_GET)]

@@ -4,7 +4,7 @@ import pytest
 
 from dynamo.coordination.reading import Read
 from dynamo.errors import CorruptData
-from dynamo.siblings.codec import encode_record
+from dynamo.siblings.codec import DIGEST_BYTES, encode_record
 from dynamo.siblings.record import (
     NOTHING,
     UNSEEN,
@@ -74,6 +74,48 @@ def test_an_answer_before_a_refusal_counts() -> None:
     read.answer(N1, None)
     assert read.refuse(N1, "link lost") is False
     assert read.reached
+
+
+def digest(record: Record) -> bytes:
+    return encode_record(record)[:DIGEST_BYTES]
+
+
+def test_a_digest_counts_for_the_record_that_it_is_of() -> None:
+    read = asked(2, N1, N2)
+    assert read.answer_digest(N2, digest(NEW)) is False
+    assert read.answer(N1, encode_record(NEW)) is True
+    assert read.settle() == []
+    assert read.reached
+    assert read.answers == [(N1, encode_record(NEW)), (N2, encode_record(NEW))]
+
+
+def test_nothing_has_a_digest_too() -> None:
+    read = asked(2, N1, N2)
+    read.answer(N1, None)
+    read.answer_digest(N2, None)
+    assert read.settle() == []
+    assert read.reached
+
+
+@pytest.mark.parametrize("other", [None, digest(OLD)], ids=["nothing", "older"])
+def test_who_has_another_digest_is_waited_for_again(other: bytes | None) -> None:
+    read = asked(2, N1, N2, N3)
+    read.answer(N1, encode_record(NEW))
+    assert read.answer_digest(N2, other) is True
+    assert read.settle() == [N2]
+    assert not read.reached
+    assert read.pending == [N3, N2]
+    assert read.short_by == -1, "two are waited for and one would do"
+    assert read.answer(N2, encode_record(OLD)) is True
+    assert read.merged("siblings", WINDOW).behind == (N2,)
+
+
+def test_a_digest_counts_once_and_only_of_who_was_asked() -> None:
+    read = asked(3, N1)
+    assert read.answer_digest(N2, None) is False
+    read.answer_digest(N1, None)
+    assert read.answer_digest(N1, None) is False
+    assert read.short_by == 2
 
 
 def merged(*records: Record | None) -> tuple[set[bytes | None], list[str]]:

@@ -95,13 +95,28 @@ GOOD = list(msgpack.unpackb(JOINT.encoded()))
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(0, 2), (1, None), (1, []), (2, [1]), (3, []), (3, [["n1"]]), (3, [[1, ""]]), (4, 1)],
+    [(0, 3), (1, None), (1, []), (2, [1]), (3, []), (3, [["n1"]]), (3, [[1, ""]]), (4, 1)],
 )
 def test_what_is_no_topology_is_refused(place: int, value: object) -> None:
     fields = list(GOOD)
     fields[place] = value
     with pytest.raises(InvalidRequest):
         Topology.decoded(msgpack.packb(fields))
+
+
+def test_a_topology_of_the_first_format_is_read() -> None:
+    for topology in (FIRST, JOINT):
+        _, *fields, _ = msgpack.unpackb(topology.encoded())
+        assert Topology.decoded(msgpack.packb((1, *fields))) == topology
+
+
+def test_owners_have_moved_once_a_change_has_begun_and_not_by_a_lost_disk() -> None:
+    assert not FIRST.moved
+    assert not sworn_in(FIRST, Voter(N1, "b")).moved
+    assert JOINT.moved
+    assert sworn_in(JOINT, Voter(N1, "b")).moved
+    assert cancelled(JOINT, {}).moved
+    assert final(JOINT, {}).moved
 
 
 def test_bytes_that_are_nothing_at_all_are_refused() -> None:
