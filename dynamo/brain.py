@@ -177,9 +177,8 @@ class Brain:
     ) -> Kernel:
         topology = self.topology
         self._transfers = self._transfers_for(topology, copied)
-        outlives = (before.scope, before.lookout) if before else (None, None)
         rings = Rings(topology.ring, topology.target, topology.moved)
-        tenure = Tenure(self.council, rings, self._transfers, *outlives)
+        tenure = Tenure(self.council, rings, self._transfers, before)
         kernel = Kernel(
             *(self._config, topology.ring, self._identity, self._store, self._meters),
             *(missing, tenure),

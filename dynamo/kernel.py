@@ -79,7 +79,7 @@ from dynamo.parts import hints_of, parts_of
 from dynamo.ports import RecordStore
 from dynamo.repair.collection import Damaged
 from dynamo.repair.governor import governor_of
-from dynamo.repair.knowledge import knowledge
+from dynamo.repair.knowledge import Knowledge, knowledge
 from dynamo.repair.rebuild import MISSING, Rebuild, Rebuilt, encode_partitions
 from dynamo.repair.transfers import Transfers
 from dynamo.replica.replica import Replica
@@ -106,10 +106,8 @@ class Tenure(NamedTuple):
     """In force, and what a change under way leads to."""
     transfers: Transfers | None
     """What this node gains by it."""
-    scope: Scope | None
-    """Of the kernel before, whose links and gate are taken over."""
-    lookout: Lookout | None
-    """The same; it goes on under the newer ring."""
+    before: "Kernel | None"
+    """Whose links, gate, lookout and settled vectors are taken over."""
 
 
 class Kernel:
@@ -127,16 +125,19 @@ class Kernel:
     ) -> None:
         """`missing`: partitions that a lost disk took along; they are rebuilt before they count.
         Without `tenure` the ring never changes."""
-        self._tenure = tenure
+        before = tenure.before if tenure else None
+        self._tenure = tenure and tenure._replace(before=None)
         rings = tenure.rings if tenure else Rings(ring)
-        self._known = known = knowledge(store, ring, identity, config.tables, missing)
+        former = None if before is None else before._known.settled
+        known = knowledge(store, ring, identity, config.tables, missing, former)
+        self._known: Knowledge = known
         self._scope = scope = Scope(
             *(config, rings, identity, known.trees, meters, known.settled),
-            tenure and tenure.scope,
+            None if before is None else before.scope,
         )
         self._me = identity.node
         self._mine = rings.of(identity.node, ring.n_max)
-        first = identity.epoch == 1 or (tenure is not None and tenure.scope is not None)
+        first = identity.epoch == 1 or before is not None
         waits = not first and len(ring.members) > 1
         self._unconfirmed = self._mine - missing if waits else NO_PARTITION
         """What counts as soon as a peer has spoken to this start: whether its disk is an old copy,
@@ -153,7 +154,7 @@ class Kernel:
             *(known.trees, scope.tables, scope.window, self._ready, meters),
             *(identity.forgetting, known.settled),
         )
-        self._plug_in(store, missing)
+        self._plug_in(store, missing, None if before is None else before.lookout)
         self._effects: list[Effect] = []
         self._wall_ms = 0
         self._handlers = self._table_of_handlers()
@@ -163,15 +164,18 @@ class Kernel:
         }
         self._item_key_bytes_max = item_key_bytes_max(config.limits)
 
-    def _plug_in(self, store: RecordStore, missing: frozenset[PartitionId]) -> None:
+    def _plug_in(
+        self, store: RecordStore, missing: frozenset[PartitionId], lookout: Lookout | None
+    ) -> None:
         """Hints and background work, and who takes replicas' answers."""
         scope, known, tenure = self._scope, self._known, self._tenure
         self.hints = hints_of(scope, store)
         parts = parts_of(
             *(scope, known, self.hints, self._replica, self._ready, missing),
-            *(lambda: self._wall_ms, tenure and tenure.lookout),
+            *(lambda: self._wall_ms, lookout),
         )
-        self._rebuild, self._exchange, self.lookout = parts.rebuild, parts.exchange, parts.lookout
+        self._rebuild, self._exchange = parts.rebuild, parts.exchange
+        self.lookout: Lookout = parts.lookout
         self._transfers = tenure.transfers if tenure else None
         changes = (self._transfers, tenure.council) if tenure else ()
         every = [*parts, *(part for part in changes if part is not None)]
@@ -319,14 +323,9 @@ class Kernel:
             ReplicaPut: self._replica_put,
             ReplicaGet: self._replica_get,
             ReplicaScan: self._replica_scan,
-            ReplicaDigest: self._unasked,
             ReplicaPage: self._page,
-            PutDone: self._forwarded,
-            GetDone: self._forwarded,
-            OutcomeDone: self._forwarded,
-            Failed: self._forwarded,
-            ClusterIs: self._unasked,
-            StatusIs: self._unasked,
+            **dict.fromkeys((PutDone, GetDone, OutcomeDone, Failed), self._forwarded),
+            **dict.fromkeys((ReplicaDigest, ClusterIs, StatusIs), self._unasked),
             **self._answers.handlers(),
             **{kind: self._unasked for _, kind, *_ in MEMBERS},
             ClientEpoch: lambda s, m, _: [],

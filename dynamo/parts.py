@@ -65,7 +65,7 @@ def parts_of(
     repair = (known, config.timing, ready)
     exchange = Exchange(*repair, replica.absorb, next_id, scope.meters)
     removes = config.node(scope.me).durability == "fsync" and scope.rings.never_changed
-    collection = Collection(*repair, wall_ms, scope.meters, removes)
+    collection = Collection(*repair, wall_ms, scope.meters, removes, first)
     ring, start = ([*scope.rings.members], scope.ring.epoch), identity.epoch
     signs = Signs(peers.words, peers.silent, peers.held)
     new = (scope.me, *ring, start, first, signs, config.timing, scope.meters)

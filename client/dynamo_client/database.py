@@ -98,6 +98,8 @@ class Database:
         config = self._opened_router().view.table(name)
         assert self._operations is not None, "the database is open"
         codec, timeout_ms = codec or self._codec, self._timeout_ms
+        if not isinstance(codec, Codec) or type(strict) is not bool:
+            raise InvalidRequest("a codec is one of CODECS or a Codec, and `strict` True or False")
         return Table(self._operations, config.id, name, codec, timeout_ms, strict)
 
     async def outcome(self, operation_id: str, *, timeout_ms: float | None = None) -> str:
@@ -108,6 +110,8 @@ class Database:
         """
         view = self._opened_router().view
         assert self._operations is not None, "the database is open"
+        if type(operation_id) is not str:
+            raise InvalidRequest(f"an operation id is text, not {type(operation_id).__name__}")
         table, key, sort_key, operation = decode_operation(operation_id)
         if table not in view.tables:
             raise InvalidRequest("the operation id names a table that this cluster has not")

@@ -41,6 +41,9 @@ Reads = Literal["client", "server"]
 
 READS: tuple[Reads, ...] = get_args(Reads)
 
+TIMEOUT_MS_MAX = 86_400_000.0
+"""A day: what waits longer is no operation."""
+
 AHEAD_MS_MAX = 128
 """How far a write's stamp is lifted, doubling from 1 ms, when a record's floor is above it."""
 
@@ -61,7 +64,7 @@ class Handle(NamedTuple):
 class Within(NamedTuple):
     """How long an operation may take: from now on, or until a deadline unless that is zero."""
 
-    timeout_ms: float
+    timeout_ms: object
     deadline_ms: float = 0.0
 
 
@@ -116,9 +119,8 @@ class Operations:
             raise
         if type(answer) is Read:
             return self._found(place, of.codec, read.key, answer)
-        if (
-            answer.code is Code.WRONG_RING
-        ):  # it changed meanwhile, and is asked about by the new one
+        if answer.code is Code.WRONG_RING:
+            # It changed meanwhile, and is asked about by the new one.
             return await self.get(of, whose, whose_sort, r, Within(0.0, deadline_ms))
         if answer.code is Code.QUORUM_NOT_REACHED and self._router.anyone() is not None:
             # This client cannot reach R owners; perhaps a node can.
@@ -163,13 +165,15 @@ class Operations:
         state: str = answer.state
         return state
 
-    def deadline_ms(self, timeout_ms: float) -> float:
+    def deadline_ms(self, timeout_ms: object) -> float:
         """The deadline of an operation that begins now. Raises InvalidRequest, Closed."""
-        if not timeout_ms > 0:
-            raise InvalidRequest(f"a timeout of {timeout_ms} ms is not above zero")
+        known = isinstance(timeout_ms, int | float) and not isinstance(timeout_ms, bool)
+        if not known or not 0 < timeout_ms <= TIMEOUT_MS_MAX:  # type: ignore[operator]
+            most = f"at most {TIMEOUT_MS_MAX:.0f}"
+            raise InvalidRequest(f"a timeout is ms above zero, {most}, not {timeout_ms!r}")
         if self._calls.failure is not None:
             raise Closed(self._calls.failure.message)
-        return self._calls.now_ms() + timeout_ms
+        return self._calls.now_ms() + float(timeout_ms)  # type: ignore[arg-type]
 
     def left_ms(self, deadline_ms: float) -> float:
         """How much of a deadline is left."""
@@ -297,7 +301,10 @@ def _context(given: object) -> bytes | None:
 
 def _bytes(key: object) -> bytes:
     if type(key) is str:
-        return key.encode()
+        try:
+            return key.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(f"the key is no text: {error.reason}") from None
     if type(key) is bytes:
         return key
     raise InvalidRequest(f"a key is str or bytes, not {type(key).__name__}")

@@ -35,6 +35,7 @@ class ReplicaRead:
 
     __slots__ = (
         "_asked",
+        "_briefly",
         "_calls",
         "_epoch",
         "_hedge_ms",
@@ -65,6 +66,8 @@ class ReplicaRead:
         self._read = Read(r + router.extra(partition, n))
         self._epoch = router.view.ring.epoch
         self._asked: dict[Peer, float] = {}
+        self._briefly: list[Peer] = []
+        """Those that were asked for their digest alone."""
         self._hedge_ms = float("inf")
         self._hedged = False
 
@@ -83,6 +86,8 @@ class ReplicaRead:
         first_too = not read.asked
         for peer in best[:missing]:
             self._ask(peer, now_ms, known)
+            if known is not None:
+                self._briefly.append(peer)
             if first_too:
                 known = DIGEST_ONLY
         if missing < len(best):
@@ -98,15 +103,18 @@ class ReplicaRead:
         said = message[2]
         if said is not None and type(said) is not bytes:
             raise ProtocolViolation("a record is not bytes")
-        sent_ms = self._asked.pop(peer, None)
-        if sent_ms is None:
+        if peer not in self._asked:
             return
+        if kind == REPLICA_DIGEST and peer not in self._briefly:
+            raise ProtocolViolation("a digest in place of a record")
+        sent_ms = self._asked.pop(peer)
         took_ms = now_ms - sent_ms
         peer.answered(took_ms)
         read = self._read
         if kind == REPLICA_RECORD:
             complete = read.answer(peer.node, said)
         else:
+            self._briefly.remove(peer)
             complete = read.answer_digest(peer.node, said)
         if complete:
             self._calls.hedging.answered(took_ms)

@@ -54,7 +54,7 @@ class Table:
         """
         return self._operations.get(self._handle, key, sort_key, r, self._within(timeout_ms))
 
-    def put(
+    async def put(
         self,
         key: Key,
         value: Any,
@@ -63,16 +63,16 @@ class Table:
         sort_key: Key = b"",
         w: int | None = None,
         timeout_ms: float | None = None,
-    ) -> Coroutine[Any, Any, bytes]:
-        """Write a value; it replaces what `context` covers and stands beside all else. To be
-        awaited.
+    ) -> bytes:
+        """Write a value; it replaces what `context` covers and stands beside all else.
 
         Returns the context of this write: given to the next put it replaces this value, but no
         sibling that the writer never saw. Raises Unavailable with the outcome `not applied`,
         OutcomeUnknown, InvalidRequest.
         """
+        # A coroutine of Python's own, compiled or not: it warns if the await is forgotten.
         within = self._within(timeout_ms)
-        return self._operations.put(self._handle, key, sort_key, value, context, w, within)
+        return await self._operations.put(self._handle, key, sort_key, value, context, w, within)
 
     async def delete(
         self,

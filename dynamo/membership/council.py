@@ -204,6 +204,7 @@ class Council(Part):
                 made += self._told(decision)
             else:
                 self._change, self._report_ms = self._begun(), 0.0
+                self._held = min(self._held, self.topology.epoch - 1)
                 self._barrier = self._barrier_of(self.topology)
         return made
 
@@ -215,7 +216,9 @@ class Council(Part):
 
     @staticmethod
     def _barrier_of(topology: Topology) -> int:
-        """The newest joint epoch: this one, or at the latest the one before."""
+        """The newest joint epoch: this one, or at the latest the one before; 0 without any."""
+        if not topology.moved:
+            return 0
         return topology.epoch if topology.is_joint else topology.epoch - 1
 
     def _begun(self) -> Change | None:

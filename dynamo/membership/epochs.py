@@ -13,9 +13,12 @@ longer each time, so that rivals do not outbid each other for ever; no chance is
 
 Whoever has voted for a value and hears of no decision proposes it in turn: the proposer may be
 gone, and with it all who know that the epoch is decided. And a life whose node is a member but who
-has no vote itself, for it began after a disk was lost, proposes the epoch that gives it one.
+has no vote itself, for it began after a disk was lost, proposes the epoch that gives it one. It may
+know no ring but that of its cluster.yml: nobody votes for a ring that does not follow the one in
+force (`topology.follows`), and who has no vote takes over what others hold of its epoch.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 import msgpack
@@ -35,7 +38,7 @@ from dynamo.membership.paxos import (
     Voter,
     Word,
 )
-from dynamo.membership.topology import Topology, sworn_in
+from dynamo.membership.topology import Topology, follows, sworn_in
 from dynamo.types import NodeId
 
 STATE = "epochs"
@@ -127,8 +130,11 @@ class _Proposal(NamedTuple):
 class Epochs:
     """The present topology, the vote on the next, and at most one proposal for it."""
 
-    def __init__(self, me: Voter, state: State) -> None:
-        self._me, self._state = me, state
+    def __init__(
+        self, me: Voter, state: State, may_follow: Callable[[Topology, Topology], bool] = follows
+    ) -> None:
+        """`may_follow`: whether an epoch may come after another."""
+        self._me, self._state, self._may_follow = me, state, may_follow
         self._proposal: _Proposal | None = None
         self._proposer: Proposer | None = None
         self._counter = state.acceptor.promised.counter
@@ -172,7 +178,12 @@ class Epochs:
         return Decided(self.topology.epoch, self.topology.encoded())
 
     def linked(self, node: NodeId) -> list[Decision]:
-        """A link to a node is open: what was said before may be lost."""
+        """A link to a node is open: what was said before may be lost, and who has no vote may get
+        it now."""
+        if not self._is_voter:
+            self._carry_ms = 0.0
+            if self._proposal is not None and self._proposal.ticket == NOBODY:
+                self._proposal = self._proposal._replace(retry_ms=0.0)
         return self._tell_epoch(node)
 
     def handle(self, source: NodeId, word: Word, now_ms: float) -> list[Decision]:
@@ -253,6 +264,8 @@ class Epochs:
             return [Say(source, Decided(epoch, self.topology.encoded()))]
         if word.epoch > epoch + 1:
             return self._tell_epoch(source)
+        if isinstance(word, Accept) and not self._would_follow(word):
+            return [Say(source, self.told())]
         before = self._state.acceptor
         answer: Promise | Accepted | Outbid
         if isinstance(word, Prepare):
@@ -262,9 +275,22 @@ class Epochs:
             self._carry_ms = now_ms + CARRY_MS * (1 + self._rank())
         self._counter = max(self._counter, word.ballot.counter)
         self._state = self._state._replace(acceptor=acceptor)
+        told: list[Decision] = []
+        if Voter(*word.ballot[1:]) not in self.topology.voters:
+            told.append(Say(source, self.told()))  # a new life may not know the ring in force
         if isinstance(answer, Outbid):
-            return [Say(source, answer)]
-        return [Keep(self._state, (Say(source, answer),))]
+            return [*told, Say(source, answer)]
+        return [*told, Keep(self._state, (Say(source, answer),))]
+
+    def _would_follow(self, word: Accept) -> bool:
+        """Whether what is to be voted for may come after the epoch in force here."""
+        return self._may_follow(self.topology, Topology.decoded(word.value))
+
+    @property
+    def _knows(self) -> bool:
+        """Whether this node's epoch is one that was decided, or founded by it: a life without a
+        vote may have it from a cluster.yml that says something else by now."""
+        return self._is_voter
 
     def _promised(self, word: Promise) -> list[Decision]:
         if self._proposer is None or word.epoch != self._proposer.epoch:
@@ -280,9 +306,11 @@ class Epochs:
 
     def _decided(self, word: Decided) -> list[Decision]:
         """An epoch is decided: adopt it if it is new here, and tell the others once it is kept."""
-        if word.epoch <= self.topology.epoch:
+        if word.epoch < self.topology.epoch or (word.epoch == self.topology.epoch and self._knows):
             return []
         decided = Topology.decoded(word.value)
+        if decided == self.topology:
+            return []
         if decided.epoch != word.epoch:
             raise InvalidRequest(f"a topology of epoch {decided.epoch} cannot be {word.epoch}")
         before = self.topology

@@ -50,6 +50,9 @@ def _unproven(
     lost: frozenset[NodeId], topology: Topology, change: Change | None, asked: Voter
 ) -> Topology:
     """The end of the change under way; without one, the ring as it is and fewer voters."""
+    voters = [voter.node for voter in topology.voters]
+    for node in sorted(lost - {*voters, *topology.members}):
+        raise InvalidRequest(f"no member is called {node}; votes have {', '.join(voters)}")
     if change is not None:
         return change.forced(lost, asked).topology
     if not lost:

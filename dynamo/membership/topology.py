@@ -76,7 +76,8 @@ class Topology(NamedTuple):
         """The inverse. Raises InvalidRequest with the reason for what anybody may have sent."""
         try:
             version, ring, target, voters, change, addresses, *moved = msgpack.unpackb(data)
-            if version not in (1, FORMAT_VERSION) or not isinstance(change, str):
+            shape = (1, []) if version == 1 else (FORMAT_VERSION, [bool])
+            if (version, [*map(type, moved)]) != shape or not isinstance(change, str):
                 raise InvalidRequest(f"topology format {version!r} is unknown")
             made = Topology(
                 Ring.from_value(ring),
@@ -84,9 +85,9 @@ class Topology(NamedTuple):
                 tuple(_voter(*voter) for voter in voters),
                 change,
                 tuple((NodeId(node), str(host), int(port)) for node, host, port in addresses),
-                bool(moved[0] if version > 1 else change != FOUNDED),
+                moved[0] if moved else change != FOUNDED,
             )
-        except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise InvalidRequest(f"no topology: {error}") from error
         made.validate()
         return made
@@ -138,6 +139,14 @@ def retargeted(
     """Another joint epoch from the same old owners, for a target of which somebody died."""
     assert before.target is not None, "only a joint epoch has a target to be replaced"
     return joint(before._replace(target=None), target, change, addresses)
+
+
+def follows(before: Topology, after: Topology) -> bool:
+    """Whether an epoch may come after another: its ring is the same, but at the end of a change,
+    where it may be the target. Who does not know the ring in force cannot put its own in its
+    place, be its cluster.yml what it may."""
+    rings = [before.ring] if after.is_joint else [before.ring, before.target]
+    return any(ring is not None and after.ring == ring.at(after.epoch) for ring in rings)
 
 
 def sworn_in(before: Topology, voter: Voter) -> Topology:

@@ -72,9 +72,11 @@ class Collection(Part):
         wall_ms: Callable[[], int],
         meters: Meters,
         removes: bool,
+        first_round: int,
     ) -> None:
         """`removes`: whether what the store calls durable survives a loss of power, and nobody
-        but the present owners has ever held a partition; else nothing is vouched for."""
+        but the present owners has ever held a partition; else nothing is vouched for.
+        `first_round`: above those of the node's former rings and starts."""
         self._trees, self._in_sync, self._settled, self._writer = known
         self._timing, self._ready = timing, ready
         self._wall_ms, self._meters, self._removes = wall_ms, meters, removes
@@ -83,7 +85,7 @@ class Collection(Part):
         self._after = ItemKey(b"")
         self._sweep_ms: float | None = None
         self._ask_ms: float | None = None
-        self._round = self._losses = 0
+        self._round, self._losses = first_round, 0
         self._pause_ms = SWEEP_PAUSE_MS
 
     def pace(self, share: float) -> None:

@@ -36,14 +36,16 @@ def knowledge(
     writer: Writer,
     tables: tuple[TableConfig, ...],
     missing: frozenset[PartitionId] = frozenset(),
+    former: Settled | None = None,
 ) -> Knowledge:
-    """Of a node that starts; a record that is lost from now on makes its partition unknown.
-    `missing`: partitions that a lost disk took along."""
+    """Of a node that starts, or goes on from what it knew under the `former` ring; a record that is
+    lost from now on makes its partition unknown. `missing`: partitions that a lost disk took
+    along."""
     trees = Trees(store, ring, writer.node, tables)
     in_sync = InSync(writer.node, ring, trees.names())
     numbers = sorted(set(trees.copies.values()))
     names = [(PartitionId(p), n) for p in range(ring.partitions) for n in numbers]
-    settled = Settled(trees, writer.actor, trees.copies, trees.names(), names, missing)
+    settled = Settled(trees, writer.actor, trees.copies, trees.names(), names, missing, former)
 
     def lost(partition: PartitionId) -> None:
         settled.forget(partition)

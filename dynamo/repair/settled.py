@@ -57,9 +57,12 @@ class Settled:
         mine: Iterable[TreeName],
         names: Iterable[TreeName],
         void: frozenset[PartitionId] = frozenset(),
+        former: "Settled | None" = None,
     ) -> None:
         """`void`: partitions that were lost with a disk. What is kept of those of `names` that
-        are not `mine` is void as well: they may come back without their records."""
+        are not `mine` is void as well: they may come back without their records. `former`: of the
+        ring before, in the same start of the node; then the store may tell what is not yet
+        durable."""
         self._store, self._actor, self._copies = store, actor, copies
         self._partitions = {name: _Partition() for name in mine}
         self.losses = 0
@@ -70,7 +73,7 @@ class Settled:
             if name not in self._partitions or name[0] in void:
                 self._void(name)
             else:
-                self._load(name)
+                self._load(name, former)
 
     def taken(self, name: TreeName) -> Taken:
         """K of this node, durable or not yet."""
@@ -170,17 +173,25 @@ class Settled:
         except CorruptData:
             return b""
 
-    def _load(self, name: TreeName) -> None:
-        """What was kept earlier."""
+    def _load(self, name: TreeName, former: "Settled | None") -> None:
+        """What was kept earlier. What a former one has not seen durable is kept once more, for here
+        nobody is told of it yet."""
         value = self._kept(name)
-        if value:
-            actor, taken, floor = msgpack.unpackb(value)
-            if actor == self._actor:
-                found = self._partitions[name]
-                found.taken = found.durable = taken
-                found.floor = floor
-                if taken:
-                    self.known.add(name[0].to_bytes(2, "big"))
+        if not value:
+            return
+        actor, taken, floor = msgpack.unpackb(value)
+        if actor != self._actor:
+            return
+        found = self._partitions[name]
+        found.taken = found.durable = taken
+        found.floor = floor
+        if former is not None:
+            was = former._partitions.get(name)
+            found.durable = NONE_TAKEN if was is None else was.durable
+            if found.durable != taken:
+                self._keep(name, found)
+        if found.durable:
+            self.known.add(name[0].to_bytes(2, "big"))
 
 
 def covers(taken: Taken, history: History) -> bool:

@@ -214,9 +214,9 @@ class Replica:
                 digest = self._store.head(key)
                 if known in (DIGEST_ONLY, digest):
                     self._meters.replica_get_ok.count_instant()
-                    same = known == digest
-                    answer = ReplicaSame(REPLICA_SAME, id) if same else replica_digest(id, digest)
-                    return send(source, answer)
+                    if known == DIGEST_ONLY:
+                        return send(source, replica_digest(id, digest))
+                    return send(source, ReplicaSame(REPLICA_SAME, id))
             record = self._store.get(key)
         except CorruptData:
             self._meters.corrupt_records += 1

@@ -101,14 +101,15 @@ class BrainCluster:
         config = self._config_of(name)
         self.brains[name] = Brain(config, identity, store, Meters(), known, missing)
 
-    def lose_disk(self, name: NodeId) -> None:
-        """A member's disk is gone; another life begins on an empty one."""
+    def lose_disk(self, name: NodeId, first: Topology | None = None) -> None:
+        """A member's disk is gone; another life begins on an empty one, which takes the ring to be
+        the `first` one that its cluster.yml says."""
         self.stop(name)
         self.stores[name] = MemoryEngine()
         self._lives[name] = chr(ord(self._lives.get(name, "a")) + 1)
-        lost = self.first.ring.primaries_of(name, 3)
+        lost = (first or self.first).ring.primaries_of(name, 3)
         self.stores[name].put_meta(MISSING, encode_partitions(tuple(lost)))
-        self.start(name)
+        self.start(name, first)
 
     def stop(self, name: NodeId) -> None:
         """The node is gone; its store stays."""

@@ -74,7 +74,7 @@ class EpochsWorld:
         """The node starts with what its disk has."""
         machine = self.machines[name]
         if machine.epochs is None:
-            machine.epochs = Epochs(Voter(name, machine.life), self.kept(name))
+            machine.epochs = Epochs(Voter(name, machine.life), self.kept(name), lambda *_: True)
             self.link_all(name)
 
     def kept(self, name: NodeId) -> State:

@@ -3,7 +3,9 @@
 import pytest
 from brain_cluster import CLIENT, BrainCluster, is_ring_error, place_of
 
-from dynamo.membership.topology import FORCED_STEP
+from dynamo.membership.paxos import Decided, Voter
+from dynamo.membership.topology import FORCED_STEP, founding, sworn_in
+from dynamo.membership.words import as_fields
 from dynamo.messages import (
     FAILED,
     REPLICA_GET,
@@ -13,11 +15,14 @@ from dynamo.messages import (
     ReplicaGet,
     ReplicaPut,
 )
-from dynamo.messages_members import CLIENT_EPOCH, ClientEpoch
+from dynamo.messages_members import CLIENT_EPOCH, EPOCH_WORD, ClientEpoch, EpochWord
 from dynamo.ports import BEHIND
-from dynamo.types import NodeId
+from dynamo.ring.placement import plan
+from dynamo.ring.ring import Member
+from dynamo.types import Actor, NodeId
 
 N1, N2, N3, N4, N5 = (NodeId(f"n{number}") for number in range(1, 6))
+FOURTH = Member(N4, "n4", "", 1.0)
 KEYS = [b"key-%d" % number for number in range(40)]
 
 
@@ -280,6 +285,48 @@ def test_a_lost_disk_takes_no_vote_along() -> None:
         assert cluster.read(N1, key) == (b"old",)
 
 
+def test_a_new_life_with_another_cluster_yml_takes_over_the_ring_that_is_in_force() -> None:
+    cluster = written_cluster()
+    ring = cluster.brains[N1].topology.ring
+    members = [m._replace(weight=3.0 if m.node == N2 else 1.0) for m in (*ring.members, FOURTH)]
+    edited = founding(plan(members, ring.partitions, 3).ring)
+    assert edited.ring.owners != ring.owners
+    cluster.lose_disk(N2, edited)
+    cluster.pass_ms(6000)
+    topology = cluster.brains[N2].topology
+    assert topology == cluster.brains[N1].topology
+    assert topology.ring == ring.at(topology.epoch)
+    assert topology.voters[1] == ("n2", "b")
+    for key in KEYS:
+        assert cluster.read(N2, key) == (b"old",)
+
+
+def test_no_reader_is_refused_for_lost_disks_alone() -> None:
+    cluster = written_cluster()
+    for name in (N1, N2):
+        cluster.lose_disk(name)
+        cluster.pass_ms(3000)
+    assert cluster.brains[N3].topology.epoch == 3
+    assert not any(cluster.brains[name].council.is_barred(CLIENT) for name in (N1, N2, N3))
+
+
+def test_what_is_vouched_for_is_durable_in_the_next_ring_too() -> None:
+    """A settled vector that no sync has reached yet when an epoch is adopted (P6)."""
+    cluster = written_cluster()
+    kernel = cluster.brains[N1].kernel
+    name = next(iter(kernel._known.trees.names()))
+    kernel._known.settled.take(name, {Actor("n9/a"): 7})
+    topology = sworn_in(kernel._tenure.council.topology, Voter(N2, "b"))  # type: ignore[union-attr]
+    word = EpochWord(EPOCH_WORD, *as_fields(Decided(topology.epoch, topology.encoded())))
+    cluster.feed(N1, Received(N2, (tuple(word),)))
+    settled = cluster.brains[N1].kernel._known.settled
+    assert cluster.brains[N1].kernel is not kernel
+    assert settled.taken(name) == {"n9/a": 7}
+    assert settled.durable(name) == {}
+    cluster.settle()
+    assert settled.durable(name) == {"n9/a": 7}
+
+
 def test_a_disk_lost_while_a_newcomer_is_waited_for_takes_no_vote_along_either() -> None:
     cluster = written_cluster()
     del cluster.brains[N4]
@@ -335,6 +382,7 @@ def test_what_cannot_be_is_refused_with_a_sentence() -> None:
     [
         (("cancel",), "no change is under way"),
         (("force",), "no change is under way"),
+        (("force", "n22"), "no member is called n22; votes have n1, n2, n3"),
         (("leave", N4), "no member is called n4"),
         (("leave", N1), "leave n1 leaves 2 members that hold data"),
         (("leave",), "no change is called 'leave' with 0 fields"),

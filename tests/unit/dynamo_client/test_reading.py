@@ -15,7 +15,15 @@ from fake_cluster import (
     silent,
 )
 
-from dynamo.messages import ASK_REPAIR, DIGEST_ONLY, GET, REPLICA_GET, REPLICA_REFUSED, Received
+from dynamo.messages import (
+    ASK_REPAIR,
+    DIGEST_ONLY,
+    GET,
+    REPLICA_DIGEST,
+    REPLICA_GET,
+    REPLICA_REFUSED,
+    Received,
+)
 from dynamo.types import ItemKey, NodeId
 from dynamo.wire import Link
 from dynamo_client import Database, DeadlineExceeded, QuorumNotReached, connect, hedging
@@ -130,6 +138,16 @@ async def test_a_replica_that_is_lost_when_it_is_asked_again_is_replaced(
     cluster["n2"].rule(REPLICA_GET, only_digests)
     for _ in range(4):
         assert (await db.table("cart").get("alice")).value == "new"
+    assert in_flight(db) == 0
+
+
+async def test_a_digest_in_place_of_a_record_ends_the_link_and_the_node_is_replaced(
+    db: Database, cluster: FakeCluster
+) -> None:
+    await db.table("cart").put("alice", 1, w=3)
+    cluster["n1"].rule(REPLICA_GET, reply(REPLICA_DIGEST, b"12345678"))
+    for _ in range(4):
+        assert (await db.table("cart").get("alice", timeout_ms=5000)).value == 1
     assert in_flight(db) == 0
 
 

@@ -226,3 +226,34 @@ async def _linked(db: Database, count: int) -> None:
         if sum(node["state"] == "serving" for node in status["nodes"].values()) == count:
             return
     raise AssertionError("the nodes did not come back")
+
+
+@pytest.mark.parametrize("timeout_ms", [0, -1, float("inf"), float("nan"), 1e12, "1", [], True])
+async def test_a_wrong_timeout_is_refused_and_leaves_nothing_behind(
+    db: Database, timeout_ms: object
+) -> None:
+    cart = db.table("cart")
+    with pytest.raises(InvalidRequest, match="a timeout is ms above zero"):
+        await cart.get("alice", timeout_ms=timeout_ms)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="a timeout is ms above zero"):
+        await cart.put("alice", 1, timeout_ms=timeout_ms)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="a timeout is ms above zero"):
+        await cart.update("alice", list, timeout_ms=timeout_ms)  # type: ignore[arg-type]
+    assert db._router is not None
+    assert db._router.calls.in_flight == 0
+
+
+async def test_what_is_no_key_codec_or_operation_id_is_refused(db: Database) -> None:
+    with pytest.raises(InvalidRequest, match="the key is no text"):
+        await db.table("cart").get("\ud800")
+    with pytest.raises(InvalidRequest, match="a codec is one of"):
+        db.table("cart", "json")  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="a codec is one of"):
+        db.table("cart", strict="yes")  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="an operation id is text"):
+        await db.outcome(5)  # type: ignore[arg-type]
+
+
+async def test_a_forgotten_await_of_a_write_is_told(db: Database) -> None:
+    with pytest.warns(RuntimeWarning, match="was never awaited"):
+        db.table("cart").put("alice", 1)  # type: ignore[unused-coroutine]
