@@ -83,7 +83,7 @@ def test_strangers_are_told_where_they_are(first: bytes, words: str) -> None:
         ("cluster", "text"),
         ("cluster", b""),
         ("version_min", -1),
-        ("version_min", 3),
+        ("version_min", 4),
         ("version_max", True),
         ("boot", 1 << 63),
         ("boot_remembered", "3"),
