@@ -6,6 +6,7 @@ import pytest
 from dynamo.errors import IncompatiblePeer, ProtocolViolation, WrongCluster
 from dynamo.wire.handshake import (
     HELLO_BYTES_MAX,
+    PROTOCOL_MAX,
     REASON_MAX,
     Hello,
     HelloDecoder,
@@ -45,8 +46,8 @@ def test_the_highest_common_version_is_agreed() -> None:
 
 
 def test_another_cluster_is_told_apart_and_a_client_may_not_care() -> None:
-    assert agree(NODE, CLIENT) == 2
-    assert agree(NODE, CLIENT._replace(cluster=NODE.cluster)) == 2
+    assert agree(NODE, CLIENT) == PROTOCOL_MAX
+    assert agree(NODE, CLIENT._replace(cluster=NODE.cluster)) == PROTOCOL_MAX
     with pytest.raises(WrongCluster, match="node 'n2' is of cluster 09, we are of 0102"):
         agree(NODE, NODE._replace(name="n2", cluster=b"\x09"))
     with pytest.raises(ProtocolViolation, match="two clients"):
