@@ -91,6 +91,8 @@ class Calls:
         """The call's answer; a `Failure` is a value. Cancelling leaves nothing behind."""
         self.begin(call, now_ms)
         try:
+            if call.future.done():
+                await asyncio.sleep(0)  # see `Operations`
             return await call.future
         except asyncio.CancelledError:
             self.drop(call)

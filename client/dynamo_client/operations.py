@@ -113,6 +113,9 @@ class Operations:
             return await self._get_from_coordinator(place, of.codec, r, deadline_ms)
         read = self._asked(place, r, deadline_ms)
         try:
+            if read.future.done():
+                # Nobody can be asked; whoever tries again at once must let the links come up.
+                await asyncio.sleep(0)
             answer = await read.future
         except asyncio.CancelledError:
             self._calls.drop(read)
@@ -146,6 +149,8 @@ class Operations:
         while True:
             call, operation = self._written(place, payload, covered, w, deadline_ms, ahead_ms)
             try:
+                if call.future.done():
+                    await asyncio.sleep(0)
                 answer = await call.future
             except asyncio.CancelledError:
                 self._calls.drop(call)

@@ -117,7 +117,9 @@ class Repairs:
 
     def _start(self, key: ItemKey, now_ms: float) -> list[Decision]:
         scope = self._scope
-        table = scope.tables[table_of_key(key)]
+        table = scope.tables.get(table_of_key(key))
+        if table is None or partition_of_key(key) >= scope.ring.partitions:
+            return []  # the key itself is damaged: no owner knows it
         owners = scope.owners(partition_of_key(key), table)
         peers = tuple(node for node in owners if node in scope.peers.up)
         id = self._ids.next()
@@ -149,7 +151,9 @@ class Repairs:
             return []
         del self._running[id]
         scope = self._scope
-        table = scope.tables[table_of_key(key)]
+        table = scope.tables.get(table_of_key(key))
+        if table is None or partition_of_key(key) >= scope.ring.partitions:
+            return []  # the key itself is damaged: no owner knows it
         enough = len(read.answers) >= min(table.n - table.w + 1, table.n - 1)
         if is_damaged and not enough:
             self._try_again(id, key)

@@ -167,7 +167,7 @@ def forced(before: Topology, lost: frozenset[NodeId], asked: Voter) -> Topology:
     return before._replace(
         ring=before.ring.at(before.epoch + FORCED_STEP),
         voters=voters,
-        change=f"forced: {before.change}",
+        change=f"forced: {before.change.removeprefix('forced: ')}",
     )
 
 

@@ -213,12 +213,12 @@ class Log:
             self.disk_full = True
             raise
         self.disk_full = False
-        self._write_header(name)
+        self._write_header(name, size)
         return Segment(generation, size, 0)
 
-    def _write_header(self, name: str) -> None:
+    def _write_header(self, name: str, size: int) -> None:
         handle = self._files.open(name)
-        self._files.pwrite(handle, header_block(), 0)
+        self._files.pwrite(handle, header_block(size), 0)
         self._files.fdatasync(handle)
         self._files.close(handle)
 
@@ -235,7 +235,9 @@ class Log:
             return
         generation = self._next_generation()
         self._files.rename(name, segment_name(generation))
-        self._write_header(segment_name(generation))  # a crash may have come before the first one
+        self._write_header(
+            segment_name(generation), segment.size
+        )  # none yet if a crash came before
         self._spares.append(Segment(generation, segment.size, 0))
 
     def _refuse_if_failed(self) -> None:

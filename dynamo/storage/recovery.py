@@ -23,6 +23,7 @@ from dynamo.storage.segment import (
     Writes,
     decode_writes,
     header_is_sound,
+    is_cut,
     sound_groups,
 )
 
@@ -78,6 +79,7 @@ class Replay:
 
     def _read(self, generation: int, data: bytes) -> None:
         sound_header = header_is_sound(data)
+        self.damaged |= sound_header and is_cut(data)
         last_number = 0
         for group in sound_groups(data, generation):
             if not sound_header:

@@ -53,9 +53,9 @@ class LoggedGroup(NamedTuple):
     """Where the next group would start."""
 
 
-def header_block() -> bytes:
-    """The first sector of every segment: what the file is, in which format."""
-    text = _SEGMENT_MAGIC + FORMAT.to_bytes(2, "big")
+def header_block(size: int) -> bytes:
+    """The first sector of every segment: what the file is, in which format, and how long."""
+    text = _SEGMENT_MAGIC + FORMAT.to_bytes(2, "big") + size.to_bytes(8, "big")
     block = text.ljust(HEADER_BYTES - _CHECKSUM.size, b"\x00")
     return block + _CHECKSUM.pack(crc32(block))
 
@@ -68,6 +68,13 @@ def header_is_sound(data: bytes) -> bool:
     if sound:
         require_format(found)
     return sound
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether a segment with a sound header block has another length than it was made with (the
+    first ones did not say). It was allocated and synced before a group was written: damage."""
+    told = int.from_bytes(data[len(_SEGMENT_MAGIC) + 2 :][:8], "big")
+    return told not in (0, len(data))
 
 
 def require_format(found: int) -> None:

@@ -112,6 +112,10 @@ class SimulatedFiles:
         """Flip bits of a byte that is on the platter."""
         self._names[name].durable[offset] ^= mask
 
+    def cut(self, name: str, size: int) -> None:
+        """The end of a file is gone from the platter."""
+        del self._names[name].durable[size:]
+
     def wipe(self) -> None:
         """An empty disk in its place."""
         self._names, self._durable_names = {}, {}

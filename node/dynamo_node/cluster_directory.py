@@ -96,8 +96,8 @@ def require_same_cluster(saved: ClusterConfig, wanted: ClusterConfig, where: Pat
     if sorted(before) != sorted(after):
         raise ConfigError(
             "nodes",
-            f"{where} holds a cluster of {_names(before)}, not of {_names(after)}; members cannot "
-            "change yet, so start the same nodes or choose another --data",
+            f"{where} holds a cluster of {_names(before)}, not of {_names(after)}; `up` changes no "
+            "members (`dynamo member` does): start the same nodes or choose another --data",
         )
     if (saved.partitions, saved.hash) != (wanted.partitions, wanted.hash):
         raise ConfigError(

@@ -62,7 +62,7 @@ def require_own(directory: Path, cluster: str, node: str) -> None:
     mine = f"{node} of cluster {cluster}"
     if not file.exists():
         write_atomically(file, f"{mine}\n")
-    elif (owner := file.read_text(encoding="utf-8").strip()) != mine:
+    elif (owner := file.read_text(encoding="utf-8", errors="replace").strip()) != mine:
         raise ConfigError(
             f"nodes.{node}.data",
             f"{directory} holds the data of {owner}, not of {mine}; name the right directory or id",
@@ -79,7 +79,7 @@ def cluster_id(directory: Path, wanted: str = LOCAL_ID) -> str:
     if not file.exists():
         directory.mkdir(parents=True, exist_ok=True)
         _create(file, secrets.token_hex(16) if wanted == LOCAL_ID else wanted)
-    id = file.read_text(encoding="ascii").strip()
+    id = file.read_text(encoding="ascii", errors="replace").strip()
     check_cluster_id(id)
     if wanted not in (LOCAL_ID, id):
         raise ConfigError(

@@ -169,7 +169,7 @@ async def test_what_cannot_start_says_why(tmp_path: Path) -> None:
         assert await cluster.stop() == 0
         other = await run(*up, "3", "--data", str(cluster.data), "--port", str(cluster.port))
         assert other.status == 2
-        assert "members cannot change yet" in other.told()
+        assert "`up` changes no members" in other.told()
 
 
 async def test_the_built_in_configuration_is_the_repository_s(tmp_path: Path) -> None:

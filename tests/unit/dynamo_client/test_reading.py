@@ -232,3 +232,30 @@ def in_flight(db: Database) -> int:
     assert db._router is not None
     assert all(peer.in_flight == 0 for peer in db._router.links.peers.values())
     return db._router.calls.in_flight
+
+
+async def test_who_tries_again_at_once_does_not_keep_the_links_from_coming_back(
+    db: Database, cluster: FakeCluster
+) -> None:
+    await db.table("cart").put("alice", 1, w=3)
+    for node in cluster.nodes.values():
+        await node.stop()
+    await noticed(db, *cluster.nodes.values())
+    with pytest.raises(QuorumNotReached):
+        await db.table("cart").get("alice")
+    others = 0
+
+    async def another() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(another())
+    for _ in range(20):
+        with pytest.raises(QuorumNotReached):
+            await db.table("cart").get("alice")
+        with pytest.raises(QuorumNotReached):
+            await db.table("cart").put("alice", 2)
+    beside.cancel()
+    assert others >= 40

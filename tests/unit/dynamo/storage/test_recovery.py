@@ -120,6 +120,15 @@ def test_damage_below_a_synced_number_is_told_and_the_rest_replayed(
     assert len(world.contents()) == 12
 
 
+def test_a_segment_that_is_shorter_than_it_was_made_is_damage(world: StorageWorld) -> None:
+    write_groups(world, 4)
+    name, offset = place_of_group(world, 3)
+    world.files.cut(name, offset)
+    recovery = world.open()
+    assert recovery.damaged, "groups were acknowledged behind the cut"
+    assert sorted(world.contents()) == [b"k0", b"k1"]
+
+
 def test_a_lost_segment_is_damage(world: StorageWorld) -> None:
     write_groups(world, 12)
     world.files.remove(world.segments()[0])

@@ -33,7 +33,7 @@ WRITES = st.dictionaries(KEYS, st.none() | st.binary(max_size=900), max_size=5)
 def segment(groups: list[Writes], generation: int = 3, size: int = 1 << 14) -> tuple[bytes, int]:
     """A segment with these groups, numbered from 1, and where its last group ends."""
     data = bytearray(size)
-    data[:HEADER_BYTES] = header_block()
+    data[:HEADER_BYTES] = header_block(len(data))
     offset = HEADER_BYTES
     for number, writes in enumerate(groups, 1):
         payload = encode_writes(writes)
@@ -107,7 +107,7 @@ def test_a_truncated_segment_ends_early_and_quietly(groups: list[Writes], length
 
 @pytest.mark.parametrize("other", [FORMAT - 1, FORMAT + 1])
 def test_a_segment_of_another_format_is_refused(other: int) -> None:
-    block = bytearray(header_block())
+    block = bytearray(header_block(0))
     block[len(b"dynamo-kv log\n") + 1] = other
     block[-4:] = crc32(block[:-4]).to_bytes(4, "big")
     with pytest.raises(StorageFailed, match=f"format {other}"):
