@@ -235,9 +235,8 @@ class Log:
             return
         generation = self._next_generation()
         self._files.rename(name, segment_name(generation))
-        self._write_header(
-            segment_name(generation), segment.size
-        )  # none yet if a crash came before
+        # A crash may have come before the first one.
+        self._write_header(segment_name(generation), segment.size)
         self._spares.append(Segment(generation, segment.size, 0))
 
     def _refuse_if_failed(self) -> None:

@@ -19,7 +19,7 @@ from dynamo.messages_members import CLIENT_EPOCH, EPOCH_WORD, ClientEpoch, Epoch
 from dynamo.ports import BEHIND
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member
-from dynamo.types import Actor, NodeId
+from dynamo.types import Actor, ItemKey, NodeId
 
 N1, N2, N3, N4, N5 = (NodeId(f"n{number}") for number in range(1, 6))
 FOURTH = Member(N4, "n4", "", 1.0)
@@ -263,6 +263,19 @@ def test_a_forced_end_is_a_ring_without_proof_and_what_was_not_copied_is_rebuilt
     # Nothing was heard of n4 before the end was forced; now it has asked for its vote.
     assert cluster.epochs() == {N1: 4 + FORCED_STEP, N4: 4 + FORCED_STEP}
     assert [voter.node for voter in cluster.brains[N1].topology.voters] == [N1, N4]
+
+
+@pytest.mark.parametrize(
+    "key", [b"\x00\x01\x55\x00\x00\x01k\x00\x01", b"\xff\x01\x00\x00\x00\x01k\x00\x01"]
+)
+def test_a_key_that_is_damaged_itself_is_repaired_by_nobody_and_stops_nothing(key: bytes) -> None:
+    """Of no table, or of no partition: a flipped byte in a key of LMDB."""
+    cluster = written_cluster()
+    repairs = cluster.brains[N1].kernel._repairs
+    repairs.request(ItemKey(key), cluster.now_ms)
+    cluster.pass_ms(1000)
+    assert repairs.queued() == 0
+    cluster.written(N1, KEYS[0], b"goes on")
 
 
 def test_a_lost_disk_takes_no_vote_along() -> None:
