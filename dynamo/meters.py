@@ -83,6 +83,7 @@ class Meters:
         *("too_many_siblings", "overloaded", "corrupt_records"),
         *("rebuilt_partitions", "rebuilt_records"),
         *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes", "tombstones_removed"),
+        "strays_dropped",
         *("suspicions", "refutations", "probes", "flaps"),
         *("hints_kept", "hints_delivered", "hints_refused"),
     )
@@ -135,6 +136,8 @@ class Meters:
         """Returns of peers that had come and gone too often to be believed at once."""
         self.tombstones_removed = 0
         """By proof that all owners had them."""
+        self.strays_dropped = 0
+        """Records of partitions that this node owned once, dropped when an owner had them."""
         self.hints_kept = self.hints_delivered = self.hints_refused = 0
         """Records taken in for absent owners; hints handed over; hints refused for want of room."""
 
