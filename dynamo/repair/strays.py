@@ -4,15 +4,17 @@
         same ───────────────────────────────────────────────┐
         another ─▶ put it there ─▶ merged, durable ─────────┤
                                                             ▼
-        the last one put there ─▶ durable, and so all before it ─▶ the page is dropped here
+        the last one put there ─▶ durable, and so all before it ─▶ the next owner
+                                            all owners hold it ─▶ the page is dropped here
 
 A write that counted with a stand-in may have its only other copy at an owner that a change made a
 former one, where no reader and no comparison comes by: it is lost with the stand-in's disk. And
 nobody else would ever give back the room that moved partitions take (Cassandra wants `cleanup`).
 
-Law: a record is removed only if it is still the one that an owner was asked about, and an owner
-holds durably all that it says: a node's log keeps its order, so whatever is durable there shows
-that all it was seen to hold before is durable too.
+Law: a record is removed only if it is still the one that the owners were asked about, and each of
+them holds durably all that it says: a node's log keeps its order, so whatever is durable there
+shows that all it was seen to hold before is durable too. An owner that has promised never to apply
+a write takes it from nobody (`Replica.put`, `late`): no former owner was asked before.
 
 Only while no change is under way: until its end the owners before count as well.
 """
@@ -37,19 +39,20 @@ PAUSE_MS = 20.0
 """Rest after each page at full pace. Raising it: less is taken from the foreground, room is given
 back later."""
 RETRY_MS = 1000.0
-"""After a refusal, a silence, or without any owner to ask."""
+"""After a refusal, a silence, or while an owner is away."""
 SILENCE_MS = 5000.0
 PARTITIONS_AT_ONCE = 16
 """Partitions of one slice in which nothing is found."""
 
 
 class _Page:
-    """Records that an owner was asked about."""
+    """Records that all owners are asked about, one after the other."""
 
-    __slots__ = ("asked_ms", "is_proof", "n", "owner", "records", "waiting")
+    __slots__ = ("asked_ms", "is_proof", "owner", "records", "to_ask", "waiting")
 
-    def __init__(self, owner: NodeId, records: dict[ItemKey, bytes], now_ms: float) -> None:
-        self.owner, self.records, self.asked_ms = owner, records, now_ms
+    def __init__(self, owners: tuple[NodeId, ...], records: dict[ItemKey, bytes]) -> None:
+        self.owner, *self.to_ask = owners
+        self.records, self.asked_ms = records, 0.0
         self.waiting: dict[int, ItemKey] = {}
         """By request id."""
         self.is_proof = False
@@ -186,18 +189,23 @@ class Strays(Part):
         return found
 
     def _ask(self, records: dict[ItemKey, bytes], up: set[NodeId], now_ms: float) -> list[Effect]:
-        """Ask an owner whether it holds these; without one that is up, later."""
+        """Ask all owners whether they hold these; while one is away, later."""
         partition, n = self._left[-1], self._trees.copies[table_of_key(next(iter(records)))]
-        owner = next((node for node in self._rings.owners(partition, n) if node in up), None)
-        if owner is None:
+        owners = self._rings.owners(partition, n)
+        if not up.issuperset(owners):
             self._put_off(now_ms)
             return []
-        self._page = page = _Page(owner, records, now_ms)
+        self._page = _Page(owners, records)
+        return self._asked(self._page, now_ms)
+
+    def _asked(self, page: _Page, now_ms: float) -> list[Effect]:
+        """The questions to the page's present owner."""
+        page.asked_ms, page.is_proof = now_ms, False
         asked: list[Effect] = []
-        for key, record in records.items():
+        for key, record in page.records.items():
             id = self._next_id()
             page.waiting[id] = key
-            asked.append(Send(owner, ReplicaGet(REPLICA_GET, id, key, record[:DIGEST_BYTES])))
+            asked.append(Send(page.owner, ReplicaGet(REPLICA_GET, id, key, record[:DIGEST_BYTES])))
         return asked
 
     def _put(self, page: _Page, key: ItemKey) -> Effect:
@@ -211,7 +219,7 @@ class Strays(Part):
         return page.waiting.pop(id, None) if page is not None and page.owner == node else None
 
     def _gone_on(self, now_ms: float) -> list[Effect]:
-        """All of the page is there: prove it, and then drop it here."""
+        """All of the page is there: prove it, ask the next owner, and in the end drop it here."""
         page = self._page
         assert page is not None, "an answer belongs to a page"
         if page.waiting:
@@ -220,6 +228,9 @@ class Strays(Part):
         if not page.is_proof:
             page.is_proof, page.asked_ms = True, now_ms
             return [self._put(page, last)]
+        if page.to_ask:
+            page.owner = page.to_ask.pop(0)
+            return self._asked(page, now_ms)
         for key, record in page.records.items():
             if self._trees.held(key) == record:
                 self._trees.delete(key, None)

@@ -275,7 +275,7 @@ def test_what_only_a_former_owner_holds_comes_to_the_present_owners() -> None:
     cluster.feed(N1, Received(N2, (tuple(put),)))
     cluster.settle()
     assert cluster.read(N4, orphan) == (), "no owner knows it"
-    cluster.pass_ms(5000)
+    cluster.pass_ms(cluster.config.timing.exchange_interval_ms + 5000, 1000)
     assert cluster.read(N4, orphan) == (b"old",)
     assert cluster.stores[N1].get(item) is None
 
