@@ -70,7 +70,7 @@ def parts_of(
     collection = Collection(*repair, wall_ms, scope.meters, removes, first)
     strays = Strays(
         *(scope.me, scope.rings, trees, STRAYS, Ids(STRAYS, first).next),
-        *(float(config.timing.exchange_interval_ms), scope.meters),
+        *(float(config.timing.exchange_interval_ms), scope.meters, identity.forget),
     )
     ring, start = ([*scope.rings.members], scope.ring.epoch), identity.epoch
     signs = Signs(peers.words, peers.silent, peers.held)

@@ -16,16 +16,21 @@ them holds durably all that it says: a node's log keeps its order, so whatever i
 shows that all it was seen to hold before is durable too. An owner that has promised never to apply
 a write takes it from nobody (`Replica.put`, `late`): no former owner was asked before.
 
+Whoever drops records forgets what its own dots in them were. Should it own the partition again, its
+next dot must not be taken to have seen them: that is noted before (`Identity.forget`, and `FORGOT`
+for the starts to come; simulator, seed 40000).
+
 Only while no change is under way: until its end the owners before count as well.
 """
 
 from collections.abc import Callable
 
 from dynamo.background import Part
-from dynamo.keys import partition_bounds, table_of_key
+from dynamo.keys import partition_bounds, partition_of_key, table_of_key
 from dynamo.messages import REPLICA_GET, REPLICA_PUT, Effect, ReplicaGet, ReplicaPut, Send
 from dynamo.meters import Meters
 from dynamo.ports import MEMORY_FULL
+from dynamo.repair.boot import FORGOT
 from dynamo.repair.trees import Trees
 from dynamo.ring.joint import Rings
 from dynamo.siblings.codec import DIGEST_BYTES
@@ -74,12 +79,15 @@ class Strays(Part):
         next_id: Callable[[], int],
         interval_ms: float,
         meters: Meters,
+        forget: Callable[[PartitionId], None],
     ) -> None:
         """`tag`: of the ids that `next_id` makes; `interval_ms`: after a pass comes the next one,
-        for what the last operations of the ring before brought here."""
+        for what the last operations of the ring before brought here. `forget`: told of each
+        partition of which records are dropped, before they are."""
         self.tag = tag
         self._me, self._rings, self._trees = me, rings, trees
         self._next_id, self._interval_ms, self._meters = next_id, interval_ms, meters
+        self._forget = forget
         self._idle = rings.never_changed or rings.target is not None
         self._left: list[PartitionId] = []
         """Partitions of this pass, the next one last."""
@@ -231,6 +239,8 @@ class Strays(Part):
         if page.to_ask:
             page.owner = page.to_ask.pop(0)
             return self._asked(page, now_ms)
+        self._forget(partition_of_key(last))
+        self._trees.put_meta(FORGOT, b"1")
         for key, record in page.records.items():
             if self._trees.held(key) == record:
                 self._trees.delete(key, None)

@@ -12,12 +12,13 @@ from dynamo.messages import REPLICA_GET, REPLICA_PUT, ReplicaGet, ReplicaPut, Se
 from dynamo.meters import Meters
 from dynamo.ports import MEMORY_FULL
 from dynamo.repair import strays
+from dynamo.repair.boot import FORGOT
 from dynamo.repair.strays import PAGE_ROWS_MAX, PAUSE_MS, RETRY_MS, SILENCE_MS, Strays
 from dynamo.repair.trees import Trees
 from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Ring
 from dynamo.storage.memory_engine import MemoryEngine
-from dynamo.types import ItemKey, NodeId
+from dynamo.types import ItemKey, NodeId, PartitionId
 
 FOUNDED = replace(RING, partitions=64, owners=RING.owners[:64])
 CHANGED = replace(FOUNDED, epoch=3)
@@ -33,10 +34,11 @@ class World:
 
     def __init__(self, me: NodeId = N3, ring: Ring = CHANGED, target: Ring | None = None) -> None:
         self.store, self.meters, self.now_ms = MemoryEngine(), Meters(), 1000.0
+        self.forgot: list[PartitionId] = []
         self.trees = Trees(self.store, ring, me, (TableConfig("cart", TABLE, 2, 1, 2),))
         self.strays = Strays(
             *(me, Rings(ring, target), self.trees, STRAYS, Ids(STRAYS, 0).next),
-            *(INTERVAL_MS, self.meters),
+            *(INTERVAL_MS, self.meters, self.forgot.append),
         )
 
     def hold(self, *keys: ItemKey, record: bytes = OURS) -> None:
@@ -104,6 +106,8 @@ def test_a_page_that_an_owner_holds_is_dropped_once_that_is_durable_there() -> N
     assert world.stored(proof) == []
     assert world.holds(A, B, C) == [False] * 3
     assert world.meters.strays_dropped == 3
+    assert world.forgot == [3]
+    assert world.store.get_meta(FORGOT)
 
 
 def test_what_the_owner_holds_otherwise_is_put_there_first() -> None:
