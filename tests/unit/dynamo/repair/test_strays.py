@@ -67,11 +67,10 @@ class World:
         return [more for send in said for more in how(send) if isinstance(more, Send)]
 
     def same(self, send: Send) -> list[object]:
-        return [*self.strays.same(send.to, send.message.id, self.now_ms)]  # type: ignore[arg-type, union-attr]
+        return [*self.strays.same(owner_of(send), id_of(send), self.now_ms)]
 
     def another(self, send: Send) -> list[object]:
-        message = send.message
-        return [*self.strays.answered(send.to, message.id, b"other", self.now_ms)]  # type: ignore[arg-type, union-attr]
+        return [*self.strays.answered(owner_of(send), id_of(send), b"other", self.now_ms)]
 
     def finish(self, proof: Send) -> None:
         """The first owner has it; so has the second."""
@@ -80,8 +79,18 @@ class World:
         self.stored(last)
 
     def stored(self, send: Send) -> list[object]:
-        id = send.message.id  # type: ignore[union-attr]
-        return [*self.strays.acknowledged(send.to, id, None, True, self.now_ms)]  # type: ignore[arg-type]
+        return [*self.strays.acknowledged(owner_of(send), id_of(send), None, True, self.now_ms)]
+
+
+def id_of(send: Send) -> int:
+    message = send.message
+    assert isinstance(message, ReplicaGet | ReplicaPut)
+    return message.id
+
+
+def owner_of(send: Send) -> NodeId:
+    assert isinstance(send.to, str)
+    return NodeId(send.to)
 
 
 def keys_of(said: list[Send]) -> list[ItemKey]:
@@ -93,10 +102,10 @@ def test_a_page_that_an_owner_holds_is_dropped_once_that_is_durable_there() -> N
     world.hold(A, B, C)
     said = world.asked()
     assert {send.to for send in said} == {N1}
-    assert said[0].message == ReplicaGet(REPLICA_GET, said[0].message.id, A, OURS[:8])  # type: ignore[union-attr]
+    assert said[0].message == ReplicaGet(REPLICA_GET, id_of(said[0]), A, OURS[:8])
     assert keys_of(said) == [A, B, C]
     (proof,) = world.answer(said, world.same)
-    assert proof.message == ReplicaPut(REPLICA_PUT, proof.message.id, C, OURS, b"")  # type: ignore[union-attr]
+    assert proof.message == ReplicaPut(REPLICA_PUT, id_of(proof), C, OURS, b"")
     assert world.holds(A, B, C) == [True] * 3, "it may not be durable there"
     again = [send for send in world.stored(proof) if isinstance(send, Send)]
     assert {send.to for send in again} == {N2}, "the other owner"
@@ -116,7 +125,7 @@ def test_what_the_owner_holds_otherwise_is_put_there_first() -> None:
     one, other = world.asked()
     (put,) = world.another(one)
     assert isinstance(put, Send)
-    assert put.message == ReplicaPut(REPLICA_PUT, put.message.id, A, OURS, b"")  # type: ignore[union-attr]
+    assert put.message == ReplicaPut(REPLICA_PUT, id_of(put), A, OURS, b"")
     assert world.same(other) == [], "the put is still awaited"
     (proof,) = world.stored(put)
     assert isinstance(proof, Send)
@@ -144,7 +153,7 @@ def test_an_owner_that_does_not_answer_loses_nothing(how: str) -> None:
     said = world.asked()
     world.same(said[0])
     if how == "refused":
-        world.strays.refused(N1, said[1].message.id, "rebuilding", world.now_ms)  # type: ignore[union-attr]
+        world.strays.refused(N1, id_of(said[1]), "rebuilding", world.now_ms)
     elif how == "lost":
         world.strays.lost(N1, "killed", world.now_ms)
     else:
