@@ -56,6 +56,8 @@ class Answers:
         }
 
     def _same(self, source: NodeId, message: ReplicaSame, now: Instant) -> list[Decision]:
+        if (part := self._background.answering(message.id & TAG_MASK)) is not None:
+            return part.same(source, message.id, now.monotonic_ms)
         return self._gets.answer(source, message.id, None, True, now.monotonic_ms)
 
     def _record(self, source: NodeId, message: ReplicaRecord, now: Instant) -> list[Decision]:

@@ -77,6 +77,10 @@ class Part:
         """A replica's record, for a ReplicaGet of this part."""
         return []
 
+    def same(self, node: NodeId, id: int, now_ms: float) -> list[Any]:
+        """A replica's record has the digest that a ReplicaGet of this part named."""
+        return []
+
     def deadline(self) -> float | None:
         """When `advance` is wanted, in monotonic milliseconds."""
         return None

@@ -157,6 +157,13 @@ OPERATIONS: tuple[Bound, ...] = (
         "unit/dynamo/repair/test_handoff.py::test_a_window_has_a_bound_in_number_and_in_bytes",
     ),
     Bound(
+        "records that a former owner asks a present one about",
+        ("dynamo.repair.strays:PAGE_ROWS_MAX", "dynamo.repair.strays:PAGE_BYTES_MAX"),
+        "the next page comes when these are dropped; one record always fits",
+        "",
+        "unit/dynamo/repair/test_strays.py::test_a_page_has_a_bound_in_number_and_in_bytes",
+    ),
+    Bound(
         "former lives of a peer's disk",
         ("dynamo.repair.lives:FORMER_MAX",),
         "the oldest is forgotten",

@@ -19,6 +19,7 @@ from dynamo.background import Background, Durable
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import (
     REPAIRS,
+    STRAYS,
     TAG_MASK,
     AllAgree,
     Decision,
@@ -428,8 +429,9 @@ class Kernel:
         return [Send(source, self._scope.cluster(message.id, addresses, now.wall_ms))]
 
     def _replica_put(self, source: Source, message: ReplicaPut, now: Instant) -> list[Effect]:
-        own_repair = source == self._me and message.id & TAG_MASK == REPAIRS
-        return self._replica.put(source, message, now.monotonic_ms, complete=own_repair)
+        tag, now_ms = message.id & TAG_MASK, now.monotonic_ms
+        own_repair, late = source == self._me and tag == REPAIRS, tag == STRAYS
+        return self._replica.put(source, message, now_ms, complete=own_repair, late=late)
 
     def _replica_get(self, source: Source, message: ReplicaGet, now: Instant) -> list[Effect]:
         """The commonest question of all: its answer takes no detour through decisions."""
@@ -491,9 +493,6 @@ class Kernel:
     def _tick(self, now: Instant) -> None:
         """Everything whose time has come."""
         now_ms = now.monotonic_ms
-        self._perform(self._puts.expire(now_ms), now)
-        self._perform(self._gets.expire(now_ms), now)
-        self._perform(self._outcomes.expire(now_ms), now)
-        self._perform(self._repairs.expire(now_ms), now)
-        self._perform(self._forwards.expire(now_ms), now)
+        for part in (self._puts, self._gets, self._outcomes, self._repairs, self._forwards):
+            self._perform([*part.expire(now_ms)], now)
         self._perform(self._background.expire(self._scope.peers.up, now_ms), now)

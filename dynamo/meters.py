@@ -83,6 +83,7 @@ class Meters:
         *("too_many_siblings", "overloaded", "corrupt_records"),
         *("rebuilt_partitions", "rebuilt_records"),
         *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes", "tombstones_removed"),
+        "strays_dropped",
         *("suspicions", "refutations", "probes", "flaps"),
         *("hints_kept", "hints_delivered", "hints_refused"),
     )
@@ -133,8 +134,8 @@ class Meters:
         """Questions to peers that were silent, and to others about them."""
         self.flaps = 0
         """Returns of peers that had come and gone too often to be believed at once."""
-        self.tombstones_removed = 0
-        """By proof that all owners had them."""
+        self.tombstones_removed = self.strays_dropped = 0
+        """By proof that all owners had them; the latter of partitions that this node owned once."""
         self.hints_kept = self.hints_delivered = self.hints_refused = 0
         """Records taken in for absent owners; hints handed over; hints refused for want of room."""
 

@@ -1,13 +1,13 @@
 """The background work that every node has, put together (`dynamo.background`).
 
-rebuild · handoff · exchange · collection · lookout, in the order in which they are advanced
+rebuild · handoff · exchange · collection · strays · lookout, in the order of their turns
 """
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from dynamo.coordination.decisions import HANDOFF, Ids
+from dynamo.coordination.decisions import HANDOFF, STRAYS, Ids
 from dynamo.coordination.scope import Scope
 from dynamo.membership.lookout import Lookout
 from dynamo.membership.watch import Signs
@@ -18,6 +18,7 @@ from dynamo.repair.handoff import Handoff
 from dynamo.repair.hints import Hints
 from dynamo.repair.knowledge import Knowledge
 from dynamo.repair.rebuild import Rebuild
+from dynamo.repair.strays import Strays
 from dynamo.replica.replica import Replica
 from dynamo.types import PartitionId
 
@@ -29,6 +30,7 @@ class Parts(NamedTuple):
     handoff: Handoff
     exchange: Exchange
     collection: Collection
+    strays: Strays
     lookout: Lookout
 
 
@@ -66,9 +68,13 @@ def parts_of(
     exchange = Exchange(*repair, replica.absorb, next_id, scope.meters)
     removes = config.node(scope.me).durability == "fsync" and scope.rings.never_changed
     collection = Collection(*repair, wall_ms, scope.meters, removes, first)
+    strays = Strays(
+        *(scope.me, scope.rings, trees, STRAYS, Ids(STRAYS, first).next),
+        *(float(config.timing.exchange_interval_ms), scope.meters, identity.forget),
+    )
     ring, start = ([*scope.rings.members], scope.ring.epoch), identity.epoch
     signs = Signs(peers.words, peers.silent, peers.held)
     new = (scope.me, *ring, start, first, signs, config.timing, scope.meters)
     lookout = lookout or Lookout(*new)
     lookout.ring_changed(*ring)
-    return Parts(rebuild, handoff, exchange, collection, lookout)
+    return Parts(rebuild, handoff, exchange, collection, strays, lookout)

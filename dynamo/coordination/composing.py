@@ -123,7 +123,12 @@ def _written(
     stamp = _stamp(request, seen.stamp)
     value = Value(dot.actor, dot.counter, stamp, request.operation, request.payload)
     after = written(
-        record, seen, value, table.conflict_rule, scope.window, identity.forgotten_up_to
+        record,
+        seen,
+        value,
+        table.conflict_rule,
+        scope.window,
+        identity.forgotten_up_to(partition),
     )
     failure = _excess(scope, table, after, record)
     if failure is not None:

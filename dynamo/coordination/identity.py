@@ -16,16 +16,18 @@ class Identity:
 
     A dot's counter belongs to (node, incarnation, partition). It starts each epoch (each start of
     the daemon, numbered durably before serving) above all earlier ones, so nothing is written to
-    issue one. `forgotten_up_to` is the counter at which the newest unclean start began: dots below
-    may have been shipped and forgotten (dynamo.history).
+    issue one. What this node may have shipped and forgotten (dynamo.history): the dots below the
+    counter at which its newest unclean start began, and in a partition whose records it has handed
+    over and dropped, all that it had issued there by then.
     """
 
     __slots__ = (
         "_counters",
+        "_forgotten",
         "_renewals",
+        "_unclean",
         "actor",
         "epoch",
-        "forgotten_up_to",
         "incarnation",
         "node",
     )
@@ -37,7 +39,8 @@ class Identity:
         self.node, self.incarnation = node, incarnation
         self.actor = Actor(f"{node}/{incarnation}")
         self.epoch = epoch
-        self.forgotten_up_to = unclean_epoch << EPOCH_BITS
+        self._unclean = unclean_epoch << EPOCH_BITS
+        self._forgotten: dict[PartitionId, int] = {}
         self._counters = [epoch << EPOCH_BITS] * partitions
         self._renewals = 0
 
@@ -68,6 +71,14 @@ class Identity:
         self._counters[partition] = forgotten + 1
         counter = max(forgotten, history.vector.get(self.actor, 0)) + 1
         return history.with_dot(self.actor, counter, forgotten)
+
+    def forget(self, partition: PartitionId) -> None:
+        """Records of the partition leave this node: it knows no more what its dots were."""
+        self._forgotten[partition] = self._counters[partition]
+
+    def forgotten_up_to(self, partition: PartitionId) -> int:
+        """The counter up to which dots of this node in the partition may be unknown to it."""
+        return max(self._unclean, self._forgotten.get(partition, 0))
 
     def issued(self, partition: PartitionId) -> int:
         """The highest counter issued so far in the partition."""

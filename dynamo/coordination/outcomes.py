@@ -223,7 +223,7 @@ class Outcomes:
             return self._close(id, UNKNOWN)
         above = record.history.vector.get(scope.identity.actor, 0)
         dot = scope.identity.next_dot(inquiry.partition, above)
-        forgotten_up_to = scope.identity.forgotten_up_to
+        forgotten_up_to = scope.identity.forgotten_up_to(inquiry.partition)
         fence = voided(record, operation, dot.actor, dot.counter, scope.window, forgotten_up_to)
         return self._ship(id, inquiry, fence, NOT_APPLIED, len(inquiry.owners))
 

@@ -23,6 +23,10 @@ IDENTITY = "identity"
 ROLLED_BACK = "rolled back"
 """Set when a peer remembers a later start than this disk does: an old copy of a disk came back."""
 
+FORGOT = "dropped records"
+"""Set when records of partitions that the node owns no more were dropped, and with them what its
+own dots were: the next start is like an unclean one."""
+
 INCARNATION_DIGITS = 9
 
 
@@ -31,6 +35,7 @@ class Found(NamedTuple):
 
     fresh: bool
     clean: bool
+    """After a clean stop, in a life in which nothing was dropped."""
     damaged: bool
     identity: bytes | None
     missing: bytes | None
@@ -55,7 +60,7 @@ class Boot(NamedTuple):
         """What must be durable before serving."""
         identity = msgpack.packb((self.incarnation, self.epoch, self.unclean_epoch))
         missing = encode_partitions(tuple(sorted(self.missing)))
-        return {IDENTITY: identity, MISSING: missing, ROLLED_BACK: b""}
+        return {IDENTITY: identity, MISSING: missing, ROLLED_BACK: b"", FORGOT: b""}
 
 
 def boot(found: Found, mine: tuple[PartitionId, ...], bootstrap: bool, wall_ms: int) -> Boot:

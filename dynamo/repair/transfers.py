@@ -90,9 +90,10 @@ class Transfers(Rebuild):
 
     def _needs(self, partition: PartitionId) -> Iterator[tuple[Sequence[NodeId], int]]:
         for n, w in self._quorums:
-            old = self._ring.preference_list(partition, n)
-            if self._me in self._new.preference_list(partition, n) and self._me not in old:
-                yield old, max(len(old) - w + 1, 1)
+            old, new = (ring.preference_list(partition, n) for ring in (self._ring, self._new))
+            if self._me in new and self._me not in old:
+                # Who will own it no more first: what only that one has is soon out of reach.
+                yield sorted(old, key=new.__contains__), max(len(old) - w + 1, 1)
 
     def _reason(self, partition: PartitionId) -> str:
         """Why a partition is not copied yet, in a few words."""

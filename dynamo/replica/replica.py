@@ -41,7 +41,7 @@ from dynamo.messages_made import ack, replica_digest, replica_record, send
 from dynamo.meters import Meters
 from dynamo.ports import CORRUPT, DISK_FULL, RecordStore
 from dynamo.siblings.codec import DIGEST_BYTES, decode_record, encode_record, verified
-from dynamo.siblings.record import Record, Window, merge, supersedes
+from dynamo.siblings.record import VOID, Record, Window, merge, supersedes
 from dynamo.types import ItemKey, PartitionId, TableId
 
 PAGE_ITEMS_MAX = 256
@@ -82,11 +82,18 @@ class Replica:
         """Items whose record was found damaged here, for the kernel to take and have repaired."""
 
     def put(
-        self, source: Source, message: ReplicaPut, now_ms: float = 0.0, *, complete: bool = False
+        self,
+        source: Source,
+        message: ReplicaPut,
+        now_ms: float = 0.0,
+        *,
+        complete: bool = False,
+        late: bool = False,
     ) -> list[Effect]:
         """Merge a coordinator's record; it is acknowledged by `persisted`. A full store refuses,
         so that memory has a bound here too; but not a delete while the disk's reserve lasts.
-        `complete`: the record may take the place of one that is damaged here (`joined`)."""
+        `complete`: the record may take the place of one that is damaged here (`joined`); `late`: it
+        comes from a former owner, whom nobody asked before a write was called not applied."""
         _, id, key, record, base = message
         if not verified(record):
             return [Disconnect(source, "a record's digest does not fit its bytes")]
@@ -96,6 +103,8 @@ class Replica:
             cause = self._store.refusal()
             if cause is not None and (cause != DISK_FULL or not _is_delete(record)):
                 return self._refused(source, id, cause)
+            if late:
+                record = self._without_fenced(key, record)
             data, alike = self.joined(key, record, base, complete=complete)
         except _DamagedHere:
             return self._refused(source, id, CORRUPT)
@@ -106,6 +115,19 @@ class Replica:
             return [Send(source, ReplicaStored(REPLICA_STORED, (id,), whole))]
         self._store.put(key, data, ack(source, id, None if alike else data, whole, now_ms))
         return []
+
+    def _without_fenced(self, key: ItemKey, record: bytes) -> bytes:
+        """A record without the writes that this owner has promised never to apply: whoever asked
+        what became of them was told so, and a former owner's copy must not prove that wrong."""
+        mine = self.held(key)
+        states = {} if mine is None else decode_record(mine).operations
+        fenced = {operation for operation, state in states.items() if state == VOID}
+        if not fenced:
+            return record
+        told = decode_record(record)
+        values = tuple(value for value in told.values if value.operation not in fenced)
+        kept = {each: state for each, state in told.operations.items() if each not in fenced}
+        return encode_record(told._replace(operations=kept, values=values))
 
     def _refused(self, source: Source, id: int, cause: str) -> list[Effect]:
         self._meters.replica_put_failed.count_instant()

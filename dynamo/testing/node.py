@@ -39,7 +39,7 @@ from dynamo.messages import (
     Tick,
 )
 from dynamo.meters import Meters
-from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
+from dynamo.repair.boot import FORGOT, IDENTITY, ROLLED_BACK, Boot, Found, boot
 from dynamo.repair.rebuild import MISSING
 from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Ring
@@ -122,7 +122,7 @@ class Process:
         self._check_promises()
         found = Found(
             recovery.fresh,
-            recovery.clean,
+            recovery.clean and not engine.get_meta(FORGOT),
             recovery.damaged,
             engine.get_meta(IDENTITY),
             engine.get_meta(MISSING),

@@ -19,7 +19,7 @@ from dynamo.errors import CorruptData, StorageFailed
 from dynamo.membership.epochs import STATE
 from dynamo.membership.topology import Topology
 from dynamo.meters import Meters
-from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
+from dynamo.repair.boot import FORGOT, IDENTITY, ROLLED_BACK, Boot, Found, boot
 from dynamo.repair.rebuild import MISSING
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member, Ring
@@ -109,7 +109,7 @@ def _boot(
     known = recalled(engine.get_meta, first, founder=bootstrap or not (recovery.fresh or lost))
     found = Found(
         recovery.fresh,
-        recovery.clean,
+        recovery.clean and not engine.get_meta(FORGOT),
         recovery.damaged,
         engine.get_meta(IDENTITY),
         engine.get_meta(MISSING),

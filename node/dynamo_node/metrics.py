@@ -140,6 +140,7 @@ COUNTERS = {
     "probes": "Questions to silent members, and to others about them.",
     "flaps": "Returns of members that had come and gone too often to be believed.",
     "tombstones_removed": "Tombstones removed after all owners had had them.",
+    "strays_dropped": "Records of partitions owned once, dropped when a present owner had them.",
     "hints_kept": "Records taken in for owners that were away.",
     "hints_delivered": "Hints handed over: their owners have them durably.",
     "hints_refused": "Hints not kept for want of room; the next fallback was asked.",

@@ -235,6 +235,51 @@ def test_a_newcomer_that_starts_again_goes_on_where_it_was() -> None:
         assert cluster.read(N4, key) == (b"old",)
 
 
+def strays(cluster: BrainCluster) -> int:
+    """Records that nodes hold of items that they do not own."""
+    ring = cluster.brains[N1].topology.ring
+    return sum(
+        cluster.stores[name].get(item) is not None
+        for key in KEYS
+        for partition, item in (cluster.key_of(key),)
+        for name in cluster.brains
+        if name not in ring.preference_list(partition, 3)
+    )
+
+
+def test_former_owners_drop_what_they_own_no_more() -> None:
+    cluster = joining_cluster()
+    cluster.pass_ms(5000)
+    assert set(cluster.epochs().values()) == {3}
+    assert strays(cluster) == 0
+    meters = [cluster.brains[name].kernel.scope.meters for name in (N1, N2, N3)]
+    assert sum(each.strays_dropped for each in meters) > 20
+    for key in KEYS:
+        assert cluster.read(N1, key) == (b"old",)
+
+
+def test_what_only_a_former_owner_holds_comes_to_the_present_owners() -> None:
+    """The last copy of a sloppy write whose hint was on a disk that is lost (P1)."""
+    cluster = joining_cluster()
+    cluster.pass_ms(1000)
+    assert set(cluster.epochs().values()) == {3}
+    ring = cluster.brains[N1].topology.ring
+    orphan, item = next(
+        (key, cluster.key_of(key)[1])
+        for key in (b"orphan-%d" % number for number in range(100))
+        if N1 not in ring.preference_list(cluster.key_of(key)[0], 3)
+    )
+    record = cluster.stores[N1].get(cluster.key_of(KEYS[0])[1])
+    assert record is not None
+    put = ReplicaPut(REPLICA_PUT, 8, item, record, b"")
+    cluster.feed(N1, Received(N2, (tuple(put),)))
+    cluster.settle()
+    assert cluster.read(N4, orphan) == (), "no owner knows it"
+    cluster.pass_ms(cluster.config.timing.exchange_interval_ms + 5000, 1000)
+    assert cluster.read(N4, orphan) == (b"old",)
+    assert cluster.stores[N1].get(item) is None
+
+
 def test_a_change_waits_for_a_newcomer_that_is_away_says_so_and_can_be_cancelled() -> None:
     cluster = written_cluster()
     del cluster.brains[N4]

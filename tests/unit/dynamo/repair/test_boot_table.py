@@ -90,7 +90,7 @@ def test_no_dot_of_one_start_is_issued_by_another() -> None:
     one = boot(found(), MINE, False, NOW_MS)
     other = boot(found(one), MINE, False, NOW_MS)
     assert highest(one) < lowest(other)
-    assert identity(other).forgotten_up_to >= highest(one)
+    assert identity(other).forgotten_up_to(PartitionId(0)) >= highest(one)
 
 
 def test_what_is_durable_says_the_same_again() -> None:
