@@ -274,7 +274,7 @@ BUGS = {
         "A crash between the two leaves a log that is believed to be covered.",
         ((checkpoints.Checkpoint, "slices", _position_first),),
         _CRASHES,
-        seed=1,
+        seed=5,
     ),
     "dot reissued after a crash": Bug(
         "A new write bears the dot of an old one, and replicas drop it as known (riak's kv679).",
@@ -296,12 +296,13 @@ BUGS = {
         "A node with an empty disk answers reads before it has rebuilt.",
         ((node, "boot", _nothing_missing),),
         _DISKS,
+        seed=5,
     ),
     "rebuilding node counts for reads": Bug(
         "The same, in the one set that says which partitions count.",
         ((Kernel, "__init__", _always_ready), (Kernel, "_ready_for", lambda *_: True)),
         _DISKS,
-        seed=2,
+        seed=5,
     ),
     "rebuilt from one source": Bug(
         "One co-owner need not hold what the lost disk and another had acknowledged.",
@@ -319,7 +320,7 @@ BUGS = {
     "repair overwrites": Bug(
         "A repair brings back the state of a moment ago.",
         ((Replica, "put", _repair_overwrites),),
-        seed=1,
+        seed=3,
     ),
     "put returns a context of unseen siblings": Bug(
         "The writer's next put replaces what it never saw.",
@@ -341,12 +342,12 @@ BUGS = {
         "A gap is declared seen although a replica may hold something in it.",
         ((Puts, "_settle", _agree_too_early),),
         _CRASHES,
-        seed=3,
+        seed=1,
     ),
     "acknowledgement counted twice": Bug(
         "A message that arrives twice makes a quorum of one.",
         ((Puts, "acknowledge", _count_twice),),
-        seed=2,
+        seed=5,
     ),
     "one side's quorum counts during a move": Bug(
         "Writes of a ring change are on too few of the owners before or after it.",
@@ -357,7 +358,7 @@ BUGS = {
         "A change ends while a new owner still lacks what only former owners hold.",
         ((Transfers, "lacking", lambda _: {}),),
         _CHANGES,
-        seed=20,
+        seed=29,
     ),
     "hint dropped before its owner has it": Bug(
         "A crash of the owner in that moment, and the copy is gone that the writer was told of.",
@@ -383,6 +384,7 @@ BUGS = {
         "A tombstone goes when it is old; a replica that was away brings the value back.",
         ((collections, "covers", _covered),),
         _DELETES,
+        seed=1,
     ),
     "vouched for without comparing": Bug(
         "A replica claims to have had what it never got, and drops it when it comes.",
