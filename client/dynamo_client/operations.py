@@ -64,7 +64,7 @@ class Handle(NamedTuple):
 class Within(NamedTuple):
     """How long an operation may take: from now on, or until a deadline unless that is zero."""
 
-    timeout_ms: object
+    timeout_ms: Any
     deadline_ms: float = 0.0
 
 

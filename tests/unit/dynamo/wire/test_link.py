@@ -10,7 +10,7 @@ import pytest
 from dynamo.errors import IncompatiblePeer, ValueTooLarge, WrongCluster
 from dynamo.wire import Callbacks, Hello, HelloDecoder, Link, LinkLimits, LinkSet, Message
 from dynamo.wire.frames import FrameDecoder, pack_message
-from dynamo.wire.handshake import Refusal, encode_hello
+from dynamo.wire.handshake import PROTOCOL_MAX, Refusal, encode_hello
 
 NODE = Hello("node", "n1", b"\x01", incarnation="a", boot=1, durability="fsync")
 CLIENT = Hello("client", "cart", b"")
@@ -70,7 +70,7 @@ async def test_messages_arrive_in_order_and_are_counted(side: Make) -> None:
     node, client = await side(NODE), await side(CLIENT)
     node.echo = True
     link = await client.links.dial("127.0.0.1", await node.links.listen())
-    assert (link.their_hello, link.version, node.heard) == (NODE, 2, [CLIENT])
+    assert (link.their_hello, link.version, node.heard) == (NODE, PROTOCOL_MAX, [CLIENT])
     for number in range(600):  # more than wait for the end of a tick
         if number % 3:
             link.send((10, number))
@@ -132,11 +132,11 @@ async def test_dialing_the_wrong_ones_says_why(side: Make) -> None:
     other = await side(NODE._replace(name="n2", cluster=b"\x02"))
     with pytest.raises(ConnectionError, match="refused: node 'n2' is of cluster 02, we are of 01"):
         await other.links.dial("127.0.0.1", port)
-    newer = await side(CLIENT._replace(version_min=3, version_max=4))
-    with pytest.raises(ConnectionError, match="speaks protocol 3-4, we speak 2-2"):
+    newer = await side(CLIENT._replace(version_min=4, version_max=5))
+    with pytest.raises(ConnectionError, match="speaks protocol 4-5, we speak 3-3"):
         await newer.links.dial("127.0.0.1", port)
     assert "of cluster 02" in str(await soon(node.lost.get()))
-    assert "protocol 3-4" in str(await soon(node.lost.get()))
+    assert "protocol 4-5" in str(await soon(node.lost.get()))
     assert node.opened.empty()
     with pytest.raises(OSError, match=r"[Cc]onnect"):
         await newer.links.dial("127.0.0.1", unused_port())
@@ -146,7 +146,7 @@ async def test_dialing_the_wrong_ones_says_why(side: Make) -> None:
     ("theirs", "error"),
     [
         (NODE._replace(cluster=b"\x02"), WrongCluster),
-        (NODE._replace(version_min=3, version_max=3), IncompatiblePeer),
+        (NODE._replace(version_min=4, version_max=4), IncompatiblePeer),
     ],
 )
 async def test_a_dialer_judges_too(side: Make, theirs: Hello, error: type[Exception]) -> None:
