@@ -494,5 +494,5 @@ class Kernel:
         """Everything whose time has come."""
         now_ms = now.monotonic_ms
         for part in (self._puts, self._gets, self._outcomes, self._repairs, self._forwards):
-            self._perform([*part.expire(now_ms)], now)
+            self._perform(part.expire(now_ms), now)
         self._perform(self._background.expire(self._scope.peers.up, now_ms), now)

@@ -60,3 +60,9 @@ def partition_bounds(partition: PartitionId) -> tuple[ItemKey, ItemKey]:
         if partition < 0xFFFF
         else b"\xff\xff" + (TABLE_ID_MAX + 1).to_bytes(4, "big")
     )
+
+
+def table_bounds(partition: PartitionId, table: TableId) -> tuple[ItemKey, ItemKey]:
+    """The same for the items of one table in a partition."""
+    prefix = partition << 32 | table
+    return ItemKey(prefix.to_bytes(6, "big")), ItemKey((prefix + 1).to_bytes(6, "big"))

@@ -22,9 +22,6 @@ DAMAGED_KEYS_MAX = 1000
 
 CORRUPT = "corrupt data"
 """Why a replica whose record is damaged refuses; its node repairs it from the others."""
-HEAD_BYTES = 8
-"""A record's digest (dynamo.siblings.codec)."""
-
 NO_HINT = "not an owner, and no hint"
 """Why a node refuses that neither owns the item nor keeps anything of it for an owner."""
 
@@ -39,8 +36,8 @@ class RecordStore(Protocol):
     def get(self, key: ItemKey) -> bytes | None:
         """The newest record under `key`, durable or not yet. Raises CorruptData."""
 
-    def head(self, key: ItemKey) -> bytes | None:
-        """The first HEAD_BYTES of the newest record, which is not looked at whether it is whole;
+    def head(self, key: ItemKey, size: int) -> bytes | None:
+        """The first `size` bytes of the newest record, which is not looked at whether it is whole;
         None if there is none. Raises CorruptData."""
 
     def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:

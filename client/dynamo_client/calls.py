@@ -91,8 +91,6 @@ class Calls:
         """The call's answer; a `Failure` is a value. Cancelling leaves nothing behind."""
         self.begin(call, now_ms)
         try:
-            if call.future.done():
-                await asyncio.sleep(0)  # see `Operations`
             return await call.future
         except asyncio.CancelledError:
             self.drop(call)
@@ -101,7 +99,7 @@ class Calls:
     def begin(self, call: Call, now_ms: float) -> None:
         """What `run` begins with, for who awaits the call's future itself: one coroutine less."""
         if self.failure is not None:
-            call.future.set_result(self.failure)
+            call.future = self._soon(self.failure)
             return
         self._last_id = call.id = self._last_id + 1
         self._open[call.id] = call
@@ -110,10 +108,16 @@ class Calls:
             self.park(call)
         else:
             call.advance(now_ms)
+            if call.future.done():
+                call.future = self._soon(call.future.result())
 
     def drop(self, call: Call) -> None:
         """Nobody waits for the call any more."""
-        self._forget(call)
+        if self._open.pop(call.id, None) is not None:
+            self._waiting.pop(call.id, None)
+            call.release()
+            if self._waiting:
+                self.changed()
 
     def wake(self, call: Call, at_ms: float) -> None:
         """Call its `due` then, if it is still open."""
@@ -128,7 +132,7 @@ class Calls:
 
     def finish(self, call: Call, answer: Any) -> None:
         """The call is over; an answer later than that finds nobody."""
-        self._forget(call)
+        self.drop(call)
         if not call.future.done():
             call.future.set_result(answer)
 
@@ -184,12 +188,17 @@ class Calls:
 
     # private
 
-    def _forget(self, call: Call) -> None:
-        if self._open.pop(call.id, None) is not None:
-            self._waiting.pop(call.id, None)
-            call.release()
-            if self._waiting:
-                self.changed()
+    def _soon(self, answer: Any) -> "asyncio.Future[Any]":
+        """An answer in the next turn of the loop: who fails at once and tries again at once must
+        let the links come up."""
+        later = self.future()
+
+        def settle() -> None:
+            if not later.done():
+                later.set_result(answer)
+
+        self._loop.call_soon(settle)
+        return later
 
     def _drain(self) -> None:
         """Let everybody who waits try once, in order; who still cannot waits on."""

@@ -65,6 +65,7 @@ class Within(NamedTuple):
     """How long an operation may take: from now on, or until a deadline unless that is zero."""
 
     timeout_ms: Any
+    """As a caller gave it; looked at by `Operations.deadline_ms`."""
     deadline_ms: float = 0.0
 
 
@@ -113,9 +114,6 @@ class Operations:
             return await self._get_from_coordinator(place, of.codec, r, deadline_ms)
         read = self._asked(place, r, deadline_ms)
         try:
-            if read.future.done():
-                # Nobody can be asked; whoever tries again at once must let the links come up.
-                await asyncio.sleep(0)
             answer = await read.future
         except asyncio.CancelledError:
             self._calls.drop(read)
@@ -149,8 +147,6 @@ class Operations:
         while True:
             call, operation = self._written(place, payload, covered, w, deadline_ms, ahead_ms)
             try:
-                if call.future.done():
-                    await asyncio.sleep(0)
                 answer = await call.future
             except asyncio.CancelledError:
                 self._calls.drop(call)

@@ -276,7 +276,7 @@ class Epochs:
         self._counter = max(self._counter, word.ballot.counter)
         self._state = self._state._replace(acceptor=acceptor)
         told: list[Decision] = []
-        if Voter(*word.ballot[1:]) not in self.topology.voters:
+        if self._is_voter and Voter(*word.ballot[1:]) not in self.topology.voters:
             told.append(Say(source, self.told()))  # a new life may not know the ring in force
         if isinstance(answer, Outbid):
             return [*told, Say(source, answer)]
@@ -285,12 +285,6 @@ class Epochs:
     def _would_follow(self, word: Accept) -> bool:
         """Whether what is to be voted for may come after the epoch in force here."""
         return self._may_follow(self.topology, Topology.decoded(word.value))
-
-    @property
-    def _knows(self) -> bool:
-        """Whether this node's epoch is one that was decided, or founded by it: a life without a
-        vote may have it from a cluster.yml that says something else by now."""
-        return self._is_voter
 
     def _promised(self, word: Promise) -> list[Decision]:
         if self._proposer is None or word.epoch != self._proposer.epoch:
@@ -306,7 +300,8 @@ class Epochs:
 
     def _decided(self, word: Decided) -> list[Decision]:
         """An epoch is decided: adopt it if it is new here, and tell the others once it is kept."""
-        if word.epoch < self.topology.epoch or (word.epoch == self.topology.epoch and self._knows):
+        # Who has no vote may have its epoch from a cluster.yml that says something else by now.
+        if word.epoch < (self.topology.epoch + 1 if self._is_voter else self.topology.epoch):
             return []
         decided = Topology.decoded(word.value)
         if decided == self.topology:

@@ -1,6 +1,6 @@
 """What a former owner still holds goes to the present owners, and then from here.
 
-    rows of a partition that is not mine ─▶ an owner: "have you just this?" (digest), one page
+    rows of a place that is not mine ─▶ an owner: "have you just this?" (digest), one page
         same ───────────────────────────────────────────────┐
         another ─▶ put it there ─▶ merged, durable ─────────┤
                                                             ▼
@@ -20,13 +20,14 @@ Whoever drops records forgets what its own dots in them were. Should it own the 
 next dot must not be taken to have seen them: that is noted before (`Identity.forget`, and `FORGOT`
 for the starts to come; simulator, seed 40000).
 
-Only while no change is under way: until its end the owners before count as well.
+Only while no change is under way: until its end the owners before count as well. What this node
+owns is not looked at: a place is one table's part of a partition, and its rows lie together.
 """
 
 from collections.abc import Callable
 
 from dynamo.background import Part
-from dynamo.keys import partition_bounds, partition_of_key, table_of_key
+from dynamo.keys import partition_of_key, table_bounds
 from dynamo.messages import REPLICA_GET, REPLICA_PUT, Effect, ReplicaGet, ReplicaPut, Send
 from dynamo.meters import Meters
 from dynamo.ports import MEMORY_FULL
@@ -34,7 +35,7 @@ from dynamo.repair.boot import FORGOT
 from dynamo.repair.trees import Trees
 from dynamo.ring.joint import Rings
 from dynamo.siblings.codec import DIGEST_BYTES
-from dynamo.types import ItemKey, NodeId, PartitionId
+from dynamo.types import ItemKey, NodeId, PartitionId, TableId
 
 PAGE_ROWS_MAX = 64
 """Records that an owner is asked about at one time. Raising it: sooner through, in larger bites."""
@@ -46,8 +47,10 @@ back later."""
 RETRY_MS = 1000.0
 """After a refusal, a silence, or while an owner is away."""
 SILENCE_MS = 5000.0
-PARTITIONS_AT_ONCE = 16
-"""Partitions of one slice in which nothing is found."""
+PLACES_AT_ONCE = 16
+"""Places of one slice in which nothing is found; each costs a look into the table."""
+
+Place = tuple[PartitionId, TableId]
 
 
 class _Page:
@@ -89,8 +92,9 @@ class Strays(Part):
         self._next_id, self._interval_ms, self._meters = next_id, interval_ms, meters
         self._forget = forget
         self._idle = rings.never_changed or rings.target is not None
-        self._left: list[PartitionId] = []
-        """Partitions of this pass, the next one last."""
+        self._places = [] if self._idle else self._not_mine()
+        self._left: list[Place] = []
+        """Of this pass, the next one last."""
         self._after = ItemKey(b"")
         self._page: _Page | None = None
         self._due_ms = 0.0
@@ -155,51 +159,53 @@ class Strays(Part):
             assert 0 < len(self._page.records) <= PAGE_ROWS_MAX, "a page out of its bounds"
             assert self._page.waiting, "a page waits for nobody"
 
+    def _not_mine(self) -> list[Place]:
+        """Where another's items would be, the last place first."""
+        return [
+            (PartitionId(partition), table)
+            for partition in reversed(range(self._rings.ring.partitions))
+            for table, n in sorted(self._trees.copies.items())
+            if self._me not in self._rings.owners(PartitionId(partition), n)
+        ]
+
     def _begin_pass(self) -> None:
-        self._left = [PartitionId(p) for p in reversed(range(self._rings.ring.partitions))]
-        self._after = ItemKey(b"")
+        self._left, self._after = list(self._places), ItemKey(b"")
 
     def _next(self, up: set[NodeId], now_ms: float) -> list[Effect]:
-        """The next page of strays of this pass, if a few partitions hold any."""
+        """The next page of strays of this pass, if a few places hold any."""
         if self._trees.refusal() == MEMORY_FULL:  # a removal takes room as well
             self._due_ms = now_ms + RETRY_MS
             return []
-        for _ in range(PARTITIONS_AT_ONCE):
+        for _ in range(PLACES_AT_ONCE):
             if not self._left:
                 self._begin_pass()
                 self._due_ms = now_ms + self._interval_ms
                 return []
-            found = self._found(self._left[-1])
-            if found:
-                return self._ask(found, up, now_ms)
+            if found := self._found(self._left[-1]):
+                return self._ask(self._left[-1], found, up, now_ms)
+            self._left.pop()
+            self._after = ItemKey(b"")
         self._due_ms = now_ms + self._pause_ms
         return []
 
-    def _found(self, partition: PartitionId) -> dict[ItemKey, bytes]:
-        """The first strays behind the last page, all with the same owners; or the partition is
-        through."""
-        first, until = partition_bounds(partition)
-        rows = self._trees.scan(max(self._after, first), until, PAGE_ROWS_MAX)
+    def _found(self, place: Place) -> dict[ItemKey, bytes]:
+        """The next strays of a place, as many as a page holds."""
+        first, until = table_bounds(*place)
         found: dict[ItemKey, bytes] = {}
-        size = found_n = 0
-        for key, record in rows:
-            n = self._trees.copies.get(table_of_key(key), 0)
-            is_stray = n > 0 and self._me not in self._rings.owners(partition, n)
-            if found and (n != found_n or size + len(record) > PAGE_BYTES_MAX):
-                return found
-            if is_stray:
-                found[key], found_n, size = record, n, size + len(record)
-            elif not found:
-                self._after = key
-        if not rows:
-            self._left.pop()
-            self._after = ItemKey(b"")
+        size = 0
+        for key, record in self._trees.scan(max(self._after, first), until, PAGE_ROWS_MAX):
+            size += len(record)
+            if found and size > PAGE_BYTES_MAX:
+                break
+            found[key] = record
         return found
 
-    def _ask(self, records: dict[ItemKey, bytes], up: set[NodeId], now_ms: float) -> list[Effect]:
+    def _ask(
+        self, place: Place, records: dict[ItemKey, bytes], up: set[NodeId], now_ms: float
+    ) -> list[Effect]:
         """Ask all owners whether they hold these; while one is away, later."""
-        partition, n = self._left[-1], self._trees.copies[table_of_key(next(iter(records)))]
-        owners = self._rings.owners(partition, n)
+        partition, table = place
+        owners = self._rings.owners(partition, self._trees.copies[table])
         if not up.issuperset(owners):
             self._put_off(now_ms)
             return []
@@ -255,7 +261,7 @@ class Strays(Part):
         self._put_off(now_ms)
 
     def _put_off(self, now_ms: float) -> None:
-        """Other partitions first."""
+        """Other places first."""
         self._left.insert(0, self._left.pop())
         self._after = ItemKey(b"")
         self._due_ms = now_ms + RETRY_MS

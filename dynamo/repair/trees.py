@@ -77,9 +77,9 @@ class Trees:
         self._last_key, self._last_record = key, record
         return record
 
-    def head(self, key: ItemKey) -> bytes | None:
+    def head(self, key: ItemKey, size: int) -> bytes | None:
         """The first bytes of the newest record under `key`. Raises CorruptData."""
-        return self._store.head(key)
+        return self._store.head(key, size)
 
     def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
         """Make `record` the newest."""

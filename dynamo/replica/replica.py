@@ -233,7 +233,7 @@ class Replica:
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, "rebuilding or not an owner"))
         try:
             if known is not None:
-                digest = self._store.head(key)
+                digest = self._store.head(key, DIGEST_BYTES)
                 if known in (DIGEST_ONLY, digest):
                     self._meters.replica_get_ok.count_instant()
                     if known == DIGEST_ONLY:

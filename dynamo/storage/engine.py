@@ -18,7 +18,7 @@ from itertools import count
 from zlib import crc32
 
 from dynamo.errors import CorruptData
-from dynamo.ports import DAMAGED_KEYS_MAX, DISK_FULL, HEAD_BYTES, MEMORY_FULL
+from dynamo.ports import DAMAGED_KEYS_MAX, DISK_FULL, MEMORY_FULL
 from dynamo.storage.checkpoint import (
     Checkpoint,
     Position,
@@ -110,15 +110,15 @@ class LogEngine:
             self._note_damaged(key)
             raise
 
-    def head(self, key: ItemKey) -> bytes | None:
+    def head(self, key: ItemKey, size: int) -> bytes | None:
         """The first bytes of what `get` answers, read without its checksum: a tenth of the work
         where the value is large, and no more of it is told than these bytes."""
         for entries in (self._newest, self._frozen.entries):
             record = entries.get(key, _ELSEWHERE)
             if record is not _ELSEWHERE:
-                return None if record is None else record[:HEAD_BYTES]
+                return None if record is None else record[:size]
         data = self._table.get(key)
-        return None if data is None else unopened(data, HEAD_BYTES)
+        return None if data is None else unopened(data, size)
 
     def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
         """Make `record` the newest; its token comes back from `synced`."""

@@ -7,7 +7,7 @@ at every stop; the handshake carries the durability `memory`.
 from collections.abc import Hashable
 from itertools import islice
 
-from dynamo.ports import HEAD_BYTES, MEMORY_FULL
+from dynamo.ports import MEMORY_FULL
 from dynamo.storage.key_index import KeyIndex
 from dynamo.storage.port import EngineFigures, EngineOptions, RunningCheckpoint, WriteGroup
 from dynamo.storage.recent_writes import ENTRY_BYTES
@@ -49,10 +49,10 @@ class MemoryEngine:
         """The newest record under `key`."""
         return self._records.get(key)
 
-    def head(self, key: ItemKey) -> bytes | None:
+    def head(self, key: ItemKey, size: int) -> bytes | None:
         """The first bytes of it."""
         record = self._records.get(key)
-        return None if record is None else record[:HEAD_BYTES]
+        return None if record is None else record[:size]
 
     def put(self, key: ItemKey, record: bytes, token: Hashable) -> None:
         """Make `record` the newest; its token comes back from `synced`."""

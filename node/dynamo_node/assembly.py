@@ -173,10 +173,13 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 
 
 async def _close_engine(engine: Engine, node: Node) -> None:
-    """A final checkpoint, unless the store is what failed; what is damaged is left with a word."""
+    """A final checkpoint, unless the store is what failed; what is damaged is left with a word.
+    Raises what kept a node that had not failed from it; a full disk is no reason, the log has it.
+    """
     loop = asyncio.get_running_loop()
     error = node.failed.exception() if node.failed.done() else None
-    if not isinstance(error, StorageFailed | CorruptData):
+    had_failed = isinstance(error, StorageFailed | CorruptData)
+    if not had_failed:
         try:
             await loop.run_in_executor(None, engine.close_clean)
             return
@@ -186,3 +189,5 @@ async def _close_engine(engine: Engine, node: Node) -> None:
     if isinstance(error, CorruptData):
         condemn(node.config.node(node.me), str(error))
     engine.close()
+    if isinstance(error, StorageFailed | CorruptData) and not had_failed:
+        raise error

@@ -106,6 +106,20 @@ async def test_a_store_that_fails_while_it_is_read_ends_the_node(config: Cluster
         assert isinstance(node.failed.exception(), StorageFailed)
 
 
+class Unclosable(MemoryEngine):
+    """What it holds cannot be written down at the end."""
+
+    def close_clean(self) -> list[object]:
+        raise StorageFailed("a page is full of nonsense")
+
+
+async def test_a_stop_that_left_the_store_as_it_was_is_no_clean_one(config: ClusterConfig) -> None:
+    """Its exit status tells."""
+    with pytest.raises(StorageFailed, match="nonsense"):
+        async with running_node(config, "n1", bootstrap=True, engine=Unclosable()):
+            pass
+
+
 class Full(MemoryEngine):
     """Has no room for the node's identity."""
 
