@@ -1,6 +1,8 @@
 """A change of members as the command line follows it: ordered, watched, taken back."""
 
 import asyncio
+import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ from dynamo_client.database import Database
 
 LOOK_S = 0.25
 """Between two looks at how far the data has moved."""
+SAY_S = 5.0
+"""Between two lines that say it where no bar can be drawn."""
 
 
 async def commit(
@@ -31,8 +35,12 @@ async def commit(
 
 
 async def force(db: Database, lost: Sequence[str], yes: bool) -> Answer:
-    """Say what it may lose, or do it."""
-    found = await _change(db)
+    """Say what it may lose, or do it; nobody is lost who is there and serves."""
+    nodes, found = await _nodes(db), await _change(db)
+    here = [node for node in lost if nodes.get(node, {}).get("state") == "serving"]
+    if here:
+        refused = f"not lost, but here and serving: {', '.join(here)}"
+        return Answer(NOT_APPLIED, {"change": found, "not_lost": here}, [], (refused,))
     if found is None and not lost:
         nothing = "no change is under way; name the members whose votes are lost"
         return Answer(NOT_APPLIED, {"change": None}, [], (nothing,))
@@ -55,9 +63,7 @@ async def transfers(db: Database, wait: bool) -> Answer:
     if found is None:
         return Answer(DONE, told, ["no change is under way"])
     lines = [
-        f"epoch {found['epoch']}, {found['what']}: "
-        f"{found['ready']} of {found['partitions']} partitions are ready",
-        *(f"  {count} wait: {why}" for why, count in found["waiting"].items()),
+        *_lines(found),
         *(
             f"  {name} has copied {node['copied']} of {node['of']}"
             for name, node in copying.items()
@@ -67,9 +73,11 @@ async def transfers(db: Database, wait: bool) -> Answer:
 
 
 async def _moved(db: Database) -> None:
-    """Return when no change is under way, with a bar for people meanwhile."""
+    """Return when no change is under way; meanwhile a bar for people, or now and then a line."""
+    console, said_s = Console(stderr=True), float("-inf")
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    drawn = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not drawn) as progress:
         bar = progress.add_task("moving partitions")
         while (found := await _change(db)) is not None:
             progress.update(
@@ -78,7 +86,19 @@ async def _moved(db: Database) -> None:
                 total=found["partitions"],
                 completed=found["ready"],
             )
+            if not drawn and time.monotonic() - said_s >= SAY_S:
+                said_s = time.monotonic()
+                print(*_lines(found), sep="\n", file=sys.stderr, flush=True)
             await asyncio.sleep(LOOK_S)
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    """How far a change is, and what waits for what."""
+    return [
+        f"epoch {found['epoch']}, {found['what']}: "
+        f"{found['ready']} of {found['partitions']} partitions are ready",
+        *(f"  {count} wait: {why}" for why, count in found["waiting"].items()),
+    ]
 
 
 async def _change(db: Database) -> dict[str, Any] | None:

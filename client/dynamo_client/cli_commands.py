@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from dynamo.errors import DynamoError, InvalidRequest
+from dynamo.wire.version import version_of
 from dynamo_client import cli_actions as actions
 from dynamo_client import cli_output as output
 from dynamo_client import cli_repair as compare
@@ -45,6 +46,20 @@ Strict = Annotated[
 Writes = Annotated[int | None, typer.Option("--w", metavar="W", help="Durable copies to wait for.")]
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version_of("dynamo"))
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_say_version, is_eager=True, help="Say which version this is."
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What was said before the command."""
@@ -65,6 +80,7 @@ def options(
     timeout_ms: Annotated[
         float, typer.Option(min=1, help="How long an operation may take.")
     ] = 1000,
+    version: Version = False,
 ) -> None:
     """Read and write a dynamo-kv cluster.
 

@@ -135,9 +135,9 @@ def _missing(ring: Ring) -> list[str]:
         (len({member.host for member in holders}), "host"),
         (len(holders), "data-holding member"),
     ):
-        if count < n:
-            plural = "s" if count > 1 else ""
-            found.append(f"n = {n}, but there is only {count} {name}{plural}")
+        if count < n and (count > 1 or name != "zone"):  # one zone only: nobody asked for more
+            so_many = f"is only 1 {name}" if count == 1 else f"are only {count} {name}s"
+            found.append(f"n = {n}, but there {so_many}")
     if ring.partitions < PARTITIONS_PER_MEMBER_MIN * len(holders):
         found.append(
             f"{len(holders)} members share {ring.partitions} partitions, fewer than "

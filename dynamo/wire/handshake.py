@@ -30,8 +30,11 @@ REASON_MAX: Final = 1024
 Role = Literal["node", "client"]
 Durability = Literal["", "fsync", "interval", "memory"]
 
-_HTTP: Final = (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"CONN", b"PATC", b"HTTP")
+_HTTP: Final = (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"CONN", b"PATC")
+_HTTP_ANSWER: Final = b"HTTP"
 _GRPC: Final = b"PRI "
+_GRPC_ANSWER: Final = (b"\x00\x00", b"\x04")
+"""How an HTTP/2 server begins: a SETTINGS frame, of less than 256 bytes."""
 _TLS: Final = b"\x16\x03"
 _PREFIX_BYTES: Final = len(MAGIC) + 2
 
@@ -186,6 +189,14 @@ def _told_stranger(first: bytes) -> str:
         return "this port speaks dynamo frames, not HTTP/2; gRPC is on port+100"
     if first.startswith(_HTTP):
         return "this port speaks dynamo frames, not HTTP; metrics are on port+200, gRPC on port+100"
+    if first.startswith(_HTTP_ANSWER):
+        return (
+            "that port speaks HTTP, not dynamo frames; for metrics, frames are on port-200"
+        )
+    if (first[:2], first[3:4]) == _GRPC_ANSWER:
+        return (
+            "that port speaks HTTP/2, not dynamo frames; for gRPC, frames are on port-100"
+        )
     if first.startswith(_TLS):
         return "this port speaks dynamo frames in the clear, not TLS"
     return f"the connection began with {first[:8]!r}, not with a hello"

@@ -126,6 +126,12 @@ def _boot(
         group.run()
         engine.sync()
         engine.synced(group)
+    if set(ring.members) != set(first.ring.members):
+        log.warning(
+            "the members are those of the ring, not of cluster.yml, which only founds a cluster",
+            ring=[_told(member) for member in ring.members],
+            cluster_yml=[_told(member) for member in first.ring.members],
+        )
     if decided.missing:
         log.warning("copying what is missing from the others", partitions=len(decided.missing))
     log.info(
@@ -139,6 +145,10 @@ def _boot(
         partitions_missing=len(decided.missing),
     )
     return decided, known
+
+
+def _told(member: Member) -> str:
+    return f"{member.node} (host {member.host}, zone {member.zone or '-'}, weight {member.weight})"
 
 
 def _limits(config: ClusterConfig, me: NodeConfig) -> LinkLimits:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dynamo.config import NODES_MAX, ClusterConfig, builtin
+from dynamo.wire.version import version_of
 from dynamo_node.config_file import load
 from dynamo_node.config_text import render
 from dynamo_node.joining import with_newcomer
@@ -43,6 +44,24 @@ JoinSeed = Annotated[
 Place = Annotated[
     str, typer.Option(metavar="HOST:PORT", help="Where a node listens that the file does not name.")
 ]
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version_of("dynamo-node"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Say which version this is."
+        ),
+    ] = False,
+) -> None:
+    """Storage nodes of dynamo-kv: a whole cluster on this machine, or one daemon."""
 
 
 @app.command()

@@ -5,13 +5,21 @@ Own code logs through `structlog.get_logger()`; libraries that use `logging` com
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 LogFormat = Literal["auto", "json", "text"]
 LogLevel = Literal["info", "warning"]
+
+PERIOD_S = 10.0
+SAME_MAX = 20
+"""So often an event is logged in one period; more often it tells nothing, and fills a disk."""
+KINDS_MAX = 1000
+"""Events whose repetitions are counted; own code has about thirty."""
 
 _LEVELS: dict[LogLevel, int] = {"info": logging.INFO, "warning": logging.WARNING}
 
@@ -21,6 +29,7 @@ def configure(node: str, log_format: LogFormat = "auto", level: LogLevel = "info
     terminal = sys.stderr.isatty()
     text = log_format == "text" or (log_format == "auto" and terminal)
     shared: list[Processor] = [
+        Repetitions(),
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -35,6 +44,30 @@ def configure(node: str, log_format: LogFormat = "auto", level: LogLevel = "info
     if not text:  # text is for people, who see the node's name before each line
         structlog.contextvars.bind_contextvars(node=node)
     _configure_libraries(shared, text, terminal)
+
+
+class Repetitions:
+    """Lets an event through so often in a period; the next that comes through afterwards says how
+    many were left out."""
+
+    def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, logger: object, method: str, event: EventDict) -> EventDict:
+        """A processor of structlog."""
+        name, now_s = str(event.get("event", "")), self._clock_s()
+        begun_s, count = self._seen.get(name, (now_s, 0))
+        if now_s - begun_s >= PERIOD_S:
+            if count > SAME_MAX:
+                event["left_out_before"] = count - SAME_MAX
+            begun_s, count = now_s, 0
+        if len(self._seen) >= KINDS_MAX and name not in self._seen:
+            self._seen.clear()
+        self._seen[name] = (begun_s, count + 1)
+        if count >= SAME_MAX:
+            raise structlog.DropEvent
+        return event
 
 
 def _rendering(text: bool, terminal: bool) -> list[Processor]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from dynamo.config import builtin
 from dynamo.errors import StorageFailed
@@ -38,6 +39,26 @@ async def test_it_serves_what_the_document_says() -> None:
         assert (await cart.get("alice")).value == ["apples", "pears"]
         await cart.delete("alice")
         assert not (await cart.get("alice")).found
+
+
+@pytest.mark.slow
+async def test_members_edited_in_the_file_of_a_running_cluster_are_told_to_count_no_more(
+    tmp_path: Path,
+) -> None:
+    founded = builtin(3)
+    first, *others = founded.nodes
+    edited = replace(founded, nodes=(replace(first, weight=2.0), *others))
+    warnings = []
+    for config in (founded, founded, edited):
+        with structlog.testing.capture_logs() as logs:
+            async with LocalCluster(path=tmp_path, config=config):
+                pass
+        warnings.append([log for log in logs if log["log_level"] == "warning"])
+    assert warnings[:2] == [[], []]
+    assert len(warnings[2]) == 3
+    assert "the members are those of the ring" in warnings[2][0]["event"]
+    assert warnings[2][0]["ring"][0] == "n1 (host n1, zone -, weight 1.0)"
+    assert warnings[2][0]["cluster_yml"][0] == "n1 (host n1, zone -, weight 2.0)"
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """`dynamo member plan`: plans as an operator sees them."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -62,3 +63,21 @@ def test_what_cannot_be_is_wrong_usage(dynamo: Dynamo) -> None:
         result = dynamo("member", "plan", *words)
         assert result.exit_code == 2
         assert reason in result.stderr
+
+
+@pytest.mark.parametrize("words", [("n2",), ("n2", "--yes"), ("n1", "n2", "n3", "n4", "--yes")])
+def test_nobody_who_serves_is_forced_out_of_the_votes(
+    dynamo: Dynamo, words: tuple[str, ...]
+) -> None:
+    before = json.loads(dynamo("--json", "status").stdout)["ring_epoch"]
+    result = dynamo("--json", "member", "force", *words)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["not_lost"] == [word for word in words if word != "--yes"]
+    assert "not lost, but here and serving: " in dynamo("member", "force", *words).stderr
+    assert json.loads(dynamo("--json", "status").stdout)["ring_epoch"] == before
+
+
+def test_it_says_which_version_it_is(dynamo: Dynamo) -> None:
+    result = dynamo("--version")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"dynamo \d+\.\d+\.\d+ \(protocol \d+, .* core, .*\)\n", result.stdout)

@@ -58,7 +58,7 @@ async def test_a_listener_that_is_no_node_is_told() -> None:
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(NoNodeAnswered, match="not HTTP"):
+        with pytest.raises(NoNodeAnswered, match="speaks HTTP, not dynamo frames"):
             async with connect(f"127.0.0.1:{port}"):
                 pass
 

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,25 @@ def test_logs_are_json_lines_with_the_nodes_name(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("_logging_restored")
+def test_an_event_that_repeats_itself_is_logged_so_often_and_then_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now_s = 100.0
+    limited = logs.Repetitions(lambda: now_s)
+
+    def passed(event: str) -> dict[str, object] | None:
+        with suppress(structlog.DropEvent):
+            return dict(limited(None, "warning", {"event": event}))
+        return None
+
+    through = [passed("protocol violation") for _ in range(logs.SAME_MAX + 30)]
+    assert [*map(bool, through)] == [True] * logs.SAME_MAX + [False] * 30
+    assert passed("peer lost") == {"event": "peer lost"}
+    now_s += logs.PERIOD_S
+    assert passed("protocol violation") == {"event": "protocol violation", "left_out_before": 30}
+    assert passed("protocol violation") == {"event": "protocol violation"}
+
+
 def test_logs_for_people_have_no_colour_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("n7", "text")
     structlog.get_logger().info("synced", groups=3)

@@ -59,6 +59,8 @@ def test_another_cluster_is_told_apart_and_a_client_may_not_care() -> None:
     [
         (b"GET /metrics HTTP/1.1\r\n", "not HTTP; metrics are on port[+]200, gRPC on port[+]100"),
         (b"PRI * HTTP/2.0\r\n", "gRPC is on port[+]100"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "that port speaks HTTP, .* port-200"),
+        (b"\x00\x00\x18\x04\x00\x00\x00\x00\x00", "that port speaks HTTP/2, .* port-100"),
         (b"\x16\x03\x01\x02\x00", "not TLS"),
         (b"hello there", "began with b'hello th'"),
         (b"DYNX", "began with"),
