@@ -177,7 +177,7 @@ class Brain:
     ) -> Kernel:
         topology = self.topology
         self._transfers = self._transfers_for(topology, copied)
-        rings = Rings(topology.ring, topology.target, topology.moved)
+        rings = Rings(topology.ring, topology.target, topology.moved, topology.given_up)
         tenure = Tenure(self.council, rings, self._transfers, before)
         kernel = Kernel(
             *(self._config, topology.ring, self._identity, self._store, self._meters),

@@ -61,6 +61,7 @@ def parts_of(
     rebuild = Rebuild(
         *(scope.me, scope.ring, config.tables, missing, next_id),
         has_room=lambda: trees.refusal() is None,
+        given_up=scope.rings.given_up,
     )
     next_hint = Ids(HANDOFF, first).next
     handoff = Handoff(hints, HANDOFF, next_hint, peers.up, replica.absorb)

@@ -48,7 +48,7 @@ async def force(db: Database, lost: Sequence[str], yes: bool) -> Answer:
         return await commit(db, "force", lost, None, False)
     waiting = {} if found is None else found["waiting"]
     losses = [f"{count} partitions: {why}" for why, count in waiting.items()]
-    losses += [f"{node} loses its vote; what only it held is lost" for node in lost]
+    losses += [f"{node} loses its vote; what only its disk held is given up" for node in lost]
     lines = ["until all members hold the forced epoch, two may act on different rings", *losses]
     return Answer(NOT_APPLIED, {"change": found, "losses": losses}, lines, ("add --yes to do it",))
 

@@ -198,4 +198,4 @@ class Change:
         for node, hints in self._keeping():
             yield f"{node} leaves and keeps {hints} hints: writes may have fewer than W copies"
         for node in sorted(lost):
-            yield f"{node} loses its vote; what only it held is lost"
+            yield f"{node} loses its vote; what only its disk held is given up"

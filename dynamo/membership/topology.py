@@ -18,8 +18,10 @@ from dynamo.membership.paxos import Voter
 from dynamo.ring.ring import Ring
 from dynamo.types import NodeId
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 FOUNDED = "founded"
+_LATER: dict[object, list[type]] = {1: [], 2: [bool], FORMAT_VERSION: [bool, list]}
+"""What each format has behind the addresses; the formats of former versions are still read."""
 FORCED_STEP = 1000
 """Epochs that a forced one skips, so that none that a majority may yet decide has its number."""
 
@@ -39,6 +41,9 @@ class Topology(NamedTuple):
     """Where members listen that cluster.yml need not know: name, address, port."""
     moved: bool = False
     """Whether owners were ever others: then those may still hold what they once owned."""
+    given_up: tuple[NodeId, ...] = ()
+    """Members whose disks were lost more at a time than W allows, as an operator has said: who
+    rebuilds takes from them what they have, and waits no longer for what they once had."""
 
     @property
     def epoch(self) -> int:
@@ -68,16 +73,15 @@ class Topology(NamedTuple):
         """The value that is voted on and kept; equal topologies have equal bytes."""
         target = None if self.target is None else self.target.as_value()
         fields = (self.ring.as_value(), target, self.voters, self.change, self.addresses)
-        packed: bytes = msgpack.packb((FORMAT_VERSION, *fields, self.moved))
+        packed: bytes = msgpack.packb((FORMAT_VERSION, *fields, self.moved, self.given_up))
         return packed
 
     @staticmethod
     def decoded(data: bytes) -> "Topology":
         """The inverse. Raises InvalidRequest with the reason for what anybody may have sent."""
         try:
-            version, ring, target, voters, change, addresses, *moved = msgpack.unpackb(data)
-            shape = (1, []) if version == 1 else (FORMAT_VERSION, [bool])
-            if (version, [*map(type, moved)]) != shape or not isinstance(change, str):
+            version, ring, target, voters, change, addresses, *later = msgpack.unpackb(data)
+            if [*map(type, later)] != _LATER.get(version) or not isinstance(change, str):
                 raise InvalidRequest(f"topology format {version!r} is unknown")
             made = Topology(
                 Ring.from_value(ring),
@@ -85,7 +89,8 @@ class Topology(NamedTuple):
                 tuple(_voter(*voter) for voter in voters),
                 change,
                 tuple((NodeId(node), str(host), int(port)) for node, host, port in addresses),
-                moved[0] if moved else change != FOUNDED,
+                later[0] if later else change != FOUNDED,
+                tuple(NodeId(str(node)) for nodes in later[1:] for node in nodes),
             )
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise InvalidRequest(f"no topology: {error}") from error
@@ -117,7 +122,7 @@ def joint(
     known = {entry[0]: entry for entry in (*before.addresses, *addresses)}
     rings = before.ring.at(epoch), target.at(epoch)
     listed = tuple(known[node] for node in sorted(known))
-    return Topology(*rings, before.voters, change, listed, moved=True)
+    return Topology(*rings, before.voters, change, listed, True, before.given_up)
 
 
 def final(before: Topology, lives: dict[NodeId, str]) -> Topology:
@@ -152,22 +157,30 @@ def follows(before: Topology, after: Topology) -> bool:
 def sworn_in(before: Topology, voter: Voter) -> Topology:
     """The same rings, with the vote of a member given to its present life. Without that every lost
     disk would take a vote along, until no majority is left to decide anything."""
-    known = {each.node: each for each in before.voters} | {voter.node: voter}
+    known = {each.node: each for each in before.voters}
+    given_up = before.given_up
+    if voter.node in known:  # it has lost another disk since, which nobody has given up
+        given_up = tuple(node for node in given_up if node != voter.node)
+    known[voter.node] = voter
     ring, target, epoch = before.ring, before.target, before.epoch + 1
     voters = tuple(known[each.node] for each in ring.members if each.node in known)
     change = f"{voter.node} has a new disk" if target is None else before.change
     target = None if target is None else target.at(epoch)
-    return Topology(ring.at(epoch), target, voters, change, before.addresses, before.moved)
+    return before._replace(
+        ring=ring.at(epoch), target=target, voters=voters, change=change, given_up=given_up
+    )
 
 
 def forced(before: Topology, lost: frozenset[NodeId], asked: Voter) -> Topology:
     """An epoch that skips FORCED_STEP others and is adopted without a vote, in which the `lost`
-    have none. `asked`: the member that makes it; it votes if nobody else is left to."""
+    have none, and what only they held is given up. `asked`: the member that makes it; it votes if
+    nobody else is left to."""
     voters = tuple(voter for voter in before.voters if voter.node not in lost) or (asked,)
     return before._replace(
         ring=before.ring.at(before.epoch + FORCED_STEP),
         voters=voters,
         change=f"forced: {before.change.removeprefix('forced: ')}",
+        given_up=tuple(sorted({*before.given_up, *lost})),
     )
 
 
@@ -181,7 +194,8 @@ def _settled(before: Topology, ring: Ring, lives: dict[NodeId, str], change: str
     settled = ring.at(before.epoch + 1)
     names = {member.node for member in ring.members}
     addresses = tuple(entry for entry in before.addresses if entry[0] in names)
-    return Topology(settled, None, tuple(voters), change, addresses, moved=True)
+    given_up = tuple(node for node in before.given_up if node in names)
+    return Topology(settled, None, tuple(voters), change, addresses, True, given_up)
 
 
 def _voter(node: Any, incarnation: Any) -> Voter:

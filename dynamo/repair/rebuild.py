@@ -6,10 +6,13 @@ Every write that the lost disk had acknowledged is on W-1 other owners at least,
 co-owners hold all of them between them; tables of other N and W have other owners, and each must
 have its own sources. Until then the node takes writes (they are durable here) but answers no read.
 A co-owner that is itself rebuilding at any page does not count as a source (what it copies later
-may lie behind the cursor), and is asked again, from the start, after a pause.
+may lie behind the cursor), and is asked again, from the start, after a pause. Where more disks were
+lost at one time than leave N-W+1 sources, nobody would ever count again: then an operator gives up
+what only those held (`dynamo member force NODE …`), and they count with what they have.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from dynamo.background import Part
@@ -68,11 +71,13 @@ class Rebuild(Part):
         missing: frozenset[PartitionId],
         next_id: Callable[[], int],
         has_room: Callable[[], bool] = lambda: True,
+        given_up: AbstractSet[NodeId] = frozenset(),
     ) -> None:
-        """`has_room`: whether the store takes more; copying waits while it does not."""
+        """`has_room`: whether the store takes more; copying waits while it does not. `given_up`:
+        co-owners that count as sources with what they have, be it nothing."""
         self._me, self._ring = me, ring
         self._quorums = sorted({(table.n, table.w) for table in tables})
-        self._next_id, self._has_room = next_id, has_room
+        self._next_id, self._has_room, self._given_up = next_id, has_room, given_up
         self._copied: dict[PartitionId, set[NodeId]] = {p: set() for p in sorted(missing)}
         self._scans: dict[int, _Scan] = {}
         self._resting: list[_Rest] = []
@@ -120,11 +125,12 @@ class Rebuild(Part):
         if not self.waits_for(node, page.id):
             return []
         partition = self._scans.pop(page.id).partition
-        if page.whole and not page.last and page.items and self._has_room():
+        whole = page.whole or node in self._given_up
+        if whole and not page.last and page.items and self._has_room():
             due_ms = now_ms + self._pause_ms
             self._resting.append(_Rest(node, partition, page.items[-1][0], due_ms))
             return []
-        if not page.whole or not page.last:
+        if not whole or not page.last:
             self._put_off[partition, node] = now_ms + RETRY_MS
             return []
         self._copied[partition].add(node)

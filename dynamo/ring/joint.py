@@ -45,12 +45,20 @@ def leaving(ring: Ring, target: Ring | None) -> tuple[NodeId, ...]:
 class Rings:
     """The ring in force and, while a change is under way, the one that it leads to. A value."""
 
-    __slots__ = ("_moving", "never_changed", "ring", "target")
+    __slots__ = ("_moving", "given_up", "never_changed", "ring", "target")
 
-    def __init__(self, ring: Ring, target: Ring | None = None, moved: bool | None = None) -> None:
+    def __init__(
+        self,
+        ring: Ring,
+        target: Ring | None = None,
+        moved: bool | None = None,
+        given_up: tuple[NodeId, ...] = (),
+    ) -> None:
         """`target` has the same epoch, Q and n_max as `ring`; `moved`: whether owners were ever
-        others (None: in every epoch but the first)."""
+        others (None: in every epoch but the first); `given_up`: members whose lost disks nobody
+        waits for."""
         self.ring, self.target = ring, target
+        self.given_up = frozenset(given_up)
         self.never_changed = target is None and not (ring.epoch > 1 if moved is None else moved)
         """Whether nobody but its owners ever held a partition."""
         self._moving: dict[tuple[PartitionId, int], Owners] = {}

@@ -190,13 +190,9 @@ def _told_stranger(first: bytes) -> str:
     if first.startswith(_HTTP):
         return "this port speaks dynamo frames, not HTTP; metrics are on port+200, gRPC on port+100"
     if first.startswith(_HTTP_ANSWER):
-        return (
-            "that port speaks HTTP, not dynamo frames; for metrics, frames are on port-200"
-        )
+        return "that port speaks HTTP, not dynamo frames; for metrics, frames are on port-200"
     if (first[:2], first[3:4]) == _GRPC_ANSWER:
-        return (
-            "that port speaks HTTP/2, not dynamo frames; for gRPC, frames are on port-100"
-        )
+        return "that port speaks HTTP/2, not dynamo frames; for gRPC, frames are on port-100"
     if first.startswith(_TLS):
         return "this port speaks dynamo frames in the clear, not TLS"
     return f"the connection began with {first[:8]!r}, not with a hello"

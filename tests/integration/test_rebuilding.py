@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_process import ClusterProcess, until
+from cluster_process import CLIENT_COMMAND, ClusterProcess, Program, until
 from remembering import serves_all
 
 from dynamo_client import Database, Unavailable, connect
@@ -135,3 +135,28 @@ async def _check_few(seeds: str, found_by_one: bool) -> None:
                     with pytest.raises(Unavailable) as caught:
                         await db.table("cart").get(f"key-{number}", r=r)
                     assert caught.value.failure.needed == r
+
+
+async def test_more_lost_disks_than_w_allows_are_given_up_by_an_operator(tmp_path: Path) -> None:
+    """Nobody is left to vouch for what two of three held. Until an operator says so they answer no
+    read; then they count with what the third has."""
+    async with ClusterProcess(tmp_path / "data", 3, "--no-restart") as cluster:
+        await serves_all(cluster.seeds, 3)
+        async with connect(cluster.seeds) as db:
+            for number in range(0, FEW, 2):
+                await db.table("cart").put(f"key-{number}", [number, VALUE], w=3)
+        pids = cluster.kill("n2", "n3")
+        await until(lambda: not any(Path(f"/proc/{p}").exists() for p in pids), "both are gone")
+        for name in ("n2", "n3"):
+            shutil.rmtree(cluster.data / name)
+        await cluster.run_by_hand("n2", "n3")
+        await _check_few(cluster.seeds, found_by_one=True)
+        words = ("--seeds", cluster.seeds, "member", "force", "n2", "n3")
+        warned = Program(*CLIENT_COMMAND, *words)
+        assert await warned.ended() == 1
+        assert "n3 loses its vote; what only its disk held is given up" in warned.told()
+        assert await Program(*CLIENT_COMMAND, *words, "--yes").ended() == 0
+        await serves_all(cluster.seeds, 3)
+        async with connect(cluster.seeds) as db:
+            for number in range(0, FEW, 2):
+                await _is_there(db, number, r=3)

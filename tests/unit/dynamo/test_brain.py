@@ -414,6 +414,28 @@ def test_where_most_voters_lost_their_disks_at_once_an_operator_takes_their_vote
     assert [voter.node for voter in cluster.brains[N1].topology.voters] == [N1, N2]
 
 
+def test_where_more_disks_were_lost_than_w_allows_what_is_left_counts_once_they_are_given_up() -> (
+    None
+):
+    cluster = written_cluster()
+    del cluster.brains[N4]
+    for name in (N2, N3):
+        cluster.lose_disk(name)
+    cluster.pass_ms(9000)
+    assert all(cluster.brains[name].kernel.missing_partitions() for name in (N2, N3))
+    assert cluster.order(N1, "force", N2, N3) is not None
+    cluster.pass_ms(9000)
+    cluster.settle()
+    assert [voter.node for voter in cluster.brains[N3].topology.voters] == [N1, N2, N3]
+    for name in (N2, N3):
+        assert not cluster.brains[name].kernel.missing_partitions()
+        assert [cluster.read(name, key) for key in KEYS] == [(b"old",)] * len(KEYS)
+    cluster.lose_disk(N2)
+    cluster.stop(N3)
+    cluster.pass_ms(9000)
+    assert cluster.brains[N2].kernel.missing_partitions(), "another loss has not been given up"
+
+
 def test_who_was_called_lost_and_is_not_gets_its_vote_again() -> None:
     cluster = written_cluster()
     assert cluster.order(N2, "force", N1, N2, N3) is not None

@@ -127,7 +127,7 @@ def test_forcing_says_what_it_may_lose_and_skips_epochs() -> None:
     assert forced.losses == (
         "12 partitions are holding: a coordinator that has not heard of the change may still "
         "read or write",
-        "n3 loses its vote; what only it held is lost",
+        "n3 loses its vote; what only its disk held is given up",
     )
 
 

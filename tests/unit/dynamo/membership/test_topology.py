@@ -95,7 +95,17 @@ GOOD = list(msgpack.unpackb(JOINT.encoded()))
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(0, 3), (1, None), (1, []), (2, [1]), (3, []), (3, [["n1"]]), (3, [[1, ""]]), (4, 1)],
+    [
+        (0, 4),
+        (7, None),
+        (1, None),
+        (1, []),
+        (2, [1]),
+        (3, []),
+        (3, [["n1"]]),
+        (3, [[1, ""]]),
+        (4, 1),
+    ],
 )
 def test_what_is_no_topology_is_refused(place: int, value: object) -> None:
     fields = list(GOOD)
@@ -104,10 +114,12 @@ def test_what_is_no_topology_is_refused(place: int, value: object) -> None:
         Topology.decoded(msgpack.packb(fields))
 
 
-def test_a_topology_of_the_first_format_is_read() -> None:
+def test_a_topology_of_a_former_format_is_read() -> None:
     for topology in (FIRST, JOINT):
-        _, *fields, _ = msgpack.unpackb(topology.encoded())
+        _, *fields, moved, given_up = msgpack.unpackb(topology.encoded())
+        assert (moved, given_up) == (topology.moved, [])
         assert Topology.decoded(msgpack.packb((1, *fields))) == topology
+        assert Topology.decoded(msgpack.packb((2, *fields, moved))) == topology
 
 
 def test_owners_have_moved_once_a_change_has_begun_and_not_by_a_lost_disk() -> None:
@@ -158,3 +170,15 @@ def test_a_forced_epoch_takes_votes_but_leaves_one() -> None:
     assert [voter.node for voter in some.voters] == ["n2", "n3"]
     everybody = frozenset(voter.node for voter in FIRST.voters)
     assert forced(FIRST, everybody, asked).voters == (asked,)
+
+
+def test_what_was_given_up_stays_so_until_the_member_loses_another_disk() -> None:
+    n2, n3 = NodeId("n2"), NodeId("n3")
+    after = forced(FIRST, frozenset({n2, n3}), Voter(N1, ""))
+    assert after.given_up == (n2, n3)
+    sworn = sworn_in(sworn_in(after, Voter(n2, "b")), Voter(n3, "b"))
+    assert sworn.given_up == (n2, n3), "their first lives after it have these very disks"
+    assert Topology.decoded(sworn.encoded()) == sworn
+    assert sworn_in(sworn, Voter(n3, "c")).given_up == (n2,)
+    target = JOIN.target
+    assert cancelled(joint(sworn, target, "join n4"), {}).given_up == (n2, n3)
