@@ -11,19 +11,14 @@ all that it names.
 from collections.abc import Mapping
 
 from dynamo.bound import Bound
+from dynamo.bounds_edges import CONNECTIONS, LOGS
 from dynamo.bounds_shop import SHOP, SHOP_OTHER_LIMITS
 
 _LIMITS, _WIRE = "dynamo.limits:Limits", "dynamo.wire.limits:LinkLimits"
 _NODE, _ENGINE = "dynamo.limits:NodeLimits", "dynamo.storage.port:EngineOptions"
-_GRPC = "dynamo_node.grpc_edge:GrpcOptions"
 _KERNEL_TEST = "unit/dynamo/test_bounds_of_kernel.py"
 _EXCHANGE_TEST = "unit/dynamo/repair/test_exchange.py"
-_LINK_TEST = "unit/dynamo/wire/test_link.py"
-_LINK_BOUNDS_TEST = "unit/dynamo/wire/test_link_bounds.py"
-_FRAMES_TEST = "unit/dynamo/wire/test_frames.py"
 _ENGINE_TEST = "contract/test_engine_contract.py"
-_GRPC_TEST = "unit/dynamo_node/test_grpc_edge.py"
-_METRICS_TEST = "unit/dynamo_node/test_metrics.py"
 
 OPERATIONS: tuple[Bound, ...] = (
     Bound(
@@ -294,117 +289,6 @@ STORE: tuple[Bound, ...] = (
 )
 """In the engine."""
 
-CONNECTIONS: tuple[Bound, ...] = (
-    Bound(
-        "unsent bytes of a link",
-        (f"{_NODE}.link_bytes_max", f"{_WIRE}.outgoing_bytes_max"),
-        "it is cut: a slow peer counts as failed, a client reconnects",
-        "dynamo_link_queued_bytes",
-        f"{_LINK_TEST}::test_who_never_reads_is_cut_at_the_budget",
-    ),
-    Bound(
-        "messages of one tick on a link",
-        ("dynamo.wire.sender:OUTBOX_MAX",),
-        "they are written at once, as a frame of their own; so is what is heavy",
-        "",
-        f"{_LINK_BOUNDS_TEST}::test_heavy_messages_of_one_tick_are_cut_at_the_budget",
-    ),
-    Bound(
-        "answers to one long frame",
-        ("dynamo_node.node:MESSAGES_AT_ONCE_MAX",),
-        "the rest of the frame waits until these are handed to the link, and goes if it was cut",
-        "",
-        "integration/test_memory_bounds.py::test_clients_that_never_read_are_cut_off",
-    ),
-    Bound(
-        "what all clients together make a node hold",
-        (f"{_NODE}.clients_bytes_max", f"{_WIRE}.clients_bytes_max"),
-        "the client that holds most is cut off until it is less",
-        "dynamo_client_queued_bytes",
-        f"{_LINK_BOUNDS_TEST}::test_of_many_clients_the_one_that_holds_most_goes",
-    ),
-    Bound(
-        "connections to the frames port",
-        (
-            f"{_NODE}.clients_max",
-            f"{_WIRE}.connections_max",
-            "dynamo.wire.link:REFUSED_MAX",
-        ),
-        "the next is told `too many connections` and closed; beyond some of these, just reset",
-        "dynamo_clients",
-        f"{_LINK_TEST}::test_one_connection_too_many_is_told_so",
-    ),
-    Bound(
-        "an unfinished frame",
-        (
-            f"{_LIMITS}.frame_bytes_max",
-            f"{_WIRE}.frame_bytes_max",
-            "dynamo.wire.frames:FRAME_BYTES_MAX",
-        ),
-        "a longer one ends the link with the reason; what is larger is not sent: ValueTooLarge",
-        "",
-        f"{_FRAMES_TEST}::test_the_malformed_is_refused_with_a_sentence",
-    ),
-    Bound(
-        "elements that a frame may claim",
-        ("dynamo.wire.frames:ELEMENTS_MAX",),
-        "the frame is refused and the link ends",
-        "",
-        f"{_FRAMES_TEST}::test_nested_claims_of_huge_arrays_cost_little",
-    ),
-    Bound(
-        "an introduction",
-        (
-            "dynamo.wire.handshake:HELLO_BYTES_MAX",
-            "dynamo.wire.handshake:TEXT_MAX",
-            "dynamo.wire.handshake:REASON_MAX",
-        ),
-        "a longer one is refused; a reason is cut to its size",
-        "",
-        "unit/dynamo/wire/test_handshake.py::test_a_refusal_carries_its_reason_cut_to_size",
-    ),
-    Bound(
-        "gRPC calls",
-        (
-            f"{_GRPC}.calls_max",
-            f"{_GRPC}.other_calls_max",
-            f"{_GRPC}.calls_per_connection_max",
-        ),
-        "refused at once: RESOURCE_EXHAUSTED; beyond those of one connection they wait there",
-        "",
-        f"{_GRPC_TEST}::test_calls_over_the_bound_are_refused_at_once",
-    ),
-    Bound(
-        "gRPC messages",
-        (f"{_GRPC}.message_bytes_max",),
-        "refused: RESOURCE_EXHAUSTED",
-        "",
-        f"{_GRPC_TEST}::test_the_largest_record_passes_and_more_is_refused",
-    ),
-    Bound(
-        "gRPC connections",
-        (f"{_GRPC}.connections_max",),
-        "the next is closed",
-        "",
-        "unit/dynamo_node/test_grpc_connections.py::test_one_connection_too_many_is_closed",
-    ),
-    Bound(
-        "HTTP connections and requests for metrics",
-        ("dynamo_node.metrics_http:CONNECTIONS_MAX", "dynamo_node.metrics_http:HEAD_BYTES_MAX"),
-        "the oldest connection gives way; a longer head is answered 431",
-        "",
-        f"{_METRICS_TEST}::test_at_the_bound_the_oldest_connection_gives_way",
-    ),
-    Bound(
-        "a line that a node writes to `up`",
-        ("dynamo_node.node_process:LINE_BYTES_MAX",),
-        "it is cut into several",
-        "",
-        "unit/dynamo_node/test_supervisor.py::test_all_serve_speak_and_stop",
-    ),
-)
-"""At the edges of a node."""
-
 CLIENT: tuple[Bound, ...] = (
     Bound(
         "requests in flight of one client",
@@ -442,6 +326,7 @@ BOUNDS: dict[str, tuple[Bound, ...]] = {
     "Items": ITEMS,
     "Store": STORE,
     "Connections": CONNECTIONS,
+    "Logs": LOGS,
     "Client": CLIENT,
     "Shop": SHOP,
 }

@@ -53,6 +53,7 @@ async def test_members_edited_in_the_file_of_a_running_cluster_are_told_to_count
         with structlog.testing.capture_logs() as logs:
             async with LocalCluster(path=tmp_path, config=config):
                 pass
+        structlog.reset_defaults()
         warnings.append([log for log in logs if log["log_level"] == "warning"])
     assert warnings[:2] == [[], []]
     assert len(warnings[2]) == 3

@@ -26,7 +26,17 @@ PACKAGES = (
 FLOORS: dict[int, tuple[str, ...]] = {
     0: (
         *("types", "ports", "background", "machine", "errors", "config", "limits"),
-        *("keys", "history", "hlc", "timers", "meters", "bound", "bounds", "bounds_shop"),
+        *(
+            "keys",
+            "history",
+            "hlc",
+            "timers",
+            "meters",
+            "bound",
+            "bounds",
+            "bounds_edges",
+            "bounds_shop",
+        ),
     ),
     1: ("ring", "siblings", "merkle", "crdt"),
     2: ("messages",),

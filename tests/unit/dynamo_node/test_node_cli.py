@@ -118,10 +118,7 @@ def test_logs_are_json_lines_with_the_nodes_name(capsys: pytest.CaptureFixture[s
     assert (theirs["event"], theirs["logger"], theirs["node"]) == ("slow peer", "grpc", "n7")
 
 
-@pytest.mark.usefixtures("_logging_restored")
-def test_an_event_that_repeats_itself_is_logged_so_often_and_then_counted(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_an_event_that_repeats_itself_is_logged_so_often_and_then_counted() -> None:
     now_s = 100.0
     limited = logs.Repetitions(lambda: now_s)
 
@@ -138,6 +135,14 @@ def test_an_event_that_repeats_itself_is_logged_so_often_and_then_counted(
     assert passed("protocol violation") == {"event": "protocol violation"}
 
 
+def test_no_more_kinds_of_events_are_counted_than_that() -> None:
+    limited = logs.Repetitions()
+    for kind in range(logs.KINDS_MAX * 2):
+        assert limited(None, "info", {"event": f"event {kind}"})
+        assert len(limited._seen) <= logs.KINDS_MAX
+
+
+@pytest.mark.usefixtures("_logging_restored")
 def test_logs_for_people_have_no_colour_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("n7", "text")
     structlog.get_logger().info("synced", groups=3)
