@@ -71,8 +71,9 @@ class Ring:
 
     def __post_init__(self) -> None:
         # Sliced once here, because every request looks its preference list up.
+        holders = self.holders
         table = tuple(
-            tuple(owners[: min(n, self.holders)] for owners in self.owners) if n else ()
+            tuple(owners[: min(n, holders)] for owners in self.owners) if n else ()
             for n in range(self.n_max + 1)
         )
         object.__setattr__(self, "_primaries", table)
