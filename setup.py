@@ -30,7 +30,7 @@ HOT_MODULES = [
     *("dynamo/coordination/scope.py", "dynamo/coordination/stand_ins.py"),
     *("dynamo/replica/replica.py", "dynamo/repair/trees.py", "dynamo/brain.py"),
     *("dynamo/storage/engine.py", "dynamo/storage/lmdb_table.py", "dynamo/storage/sealing.py"),
-    *("dynamo/storage/segment.py", "dynamo/wire/link.py"),
+    *("dynamo/storage/segment.py", "dynamo/wire/ages.py", "dynamo/wire/link.py"),
     *("dynamo/wire/sender.py", "node/dynamo_node/node.py", "node/dynamo_node/storing.py"),
     *("dynamo/merkle/tree.py", "dynamo/siblings/fingerprint.py"),
     *("dynamo/ring/hashing.py", "dynamo/ring/joint.py", "dynamo/ring/ring.py"),

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import Ids
 from dynamo.coordination.identity import Identity
+from dynamo.coordination.lateness import OLD_MS, in_time
 from dynamo.kernel import Kernel, Tenure
 from dynamo.membership.change import Quorum
 from dynamo.membership.council import Council
@@ -113,8 +114,11 @@ class Brain:
         """Take in what happened; answer what is to be done about it, in order."""
         refused: list[Effect] = []
         if isinstance(event, Received):
+            if event.age_ms >= OLD_MS:
+                event, refused = in_time(event, self.kernel.scope)
             if self.council.is_barred(event.source):
-                event, refused = self._barred(event)
+                event, barred = self._barred(event)
+                refused = refused + barred
         elif isinstance(event, ClientGone):
             self.council.forget(event.source)
         effects = self.kernel.handle(event, now)

@@ -436,6 +436,8 @@ class Received(NamedTuple):
 
     source: Source
     messages: Sequence[tuple[Any, ...]]
+    age_ms: float = 0.0
+    """How long they were under way, as far as can be told."""
 
 
 class Persisted(NamedTuple):

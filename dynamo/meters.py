@@ -80,7 +80,7 @@ class Meters:
         *(f"{operation}_{outcome}" for operation, outcome in OPERATIONS),
         *("siblings", "commit_group", "fsync_ms"),
         *("hedges", "read_repairs", "repairs_dropped", "forwards"),
-        *("too_many_siblings", "overloaded", "corrupt_records"),
+        *("too_many_siblings", "overloaded", "too_late", "corrupt_records"),
         *("rebuilt_partitions", "rebuilt_records"),
         *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes", "tombstones_removed"),
         "strays_dropped",
@@ -115,8 +115,8 @@ class Meters:
         """Requests passed on to an owner."""
         self.too_many_siblings = 0
         """Puts refused because the item had its maximum of siblings."""
-        self.overloaded = 0
-        """Operations refused at a bound."""
+        self.overloaded = self.too_late = 0
+        """Operations refused at a bound; operations that arrived after their deadline."""
         self.corrupt_records = 0
         """Records found damaged on this node's disk."""
         self.rebuilt_partitions = self.rebuilt_records = 0

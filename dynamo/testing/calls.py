@@ -60,7 +60,7 @@ class Calls:
         for connection in self._connections.values():
             connection.send(DIALER, (ClientEpoch(CLIENT_EPOCH, epoch),))
 
-    def received(self, connection: Connection, messages: Messages) -> None:
+    def received(self, connection: Connection, messages: Messages, sent_ms: float) -> None:
         """Answers from a node."""
         for message in messages:
             found = self._open.pop(message[1], None)

@@ -27,8 +27,8 @@ DIALER, ACCEPTOR = 0, 1
 class End(Protocol):
     """Whoever holds one end of a connection."""
 
-    def received(self, connection: "Connection", messages: Messages) -> None:
-        """What one tick of the other side sent, in order, as decoded arrays."""
+    def received(self, connection: "Connection", messages: Messages, sent_ms: float) -> None:
+        """What one tick of the other side sent, in order, as decoded arrays; and when."""
 
     def lost(self, connection: "Connection", reason: str) -> None:
         """The connection ended; said once, and nothing arrives after it."""
@@ -146,10 +146,11 @@ class Connection:
             due += network.latency_ms(route) * 4
         else:
             self._last[side] = due
-        world.at(due - world.now, self._arrive, 1 - side, messages)
+        world.at(due - world.now, self._arrive, 1 - side, messages, world.now)
         if route.duplicate and not exactly and route.rng.random() < route.duplicate:
             network.counts["duplicated"] += 1
-            world.at(due - world.now + network.latency_ms(route), self._arrive, 1 - side, messages)
+            later = due - world.now + network.latency_ms(route)
+            world.at(later, self._arrive, 1 - side, messages, world.now)
 
     def close(self, side: int, reason: str) -> None:
         """End it from one side: what was sent before still arrives, then the news."""
@@ -190,13 +191,13 @@ class Connection:
             latencies = [self._network.latency_ms(route) for route in self._routes]
             self.break_("silent for too long", (latencies[0], latencies[1]))
 
-    def _arrive(self, side: int, messages: Messages) -> None:
+    def _arrive(self, side: int, messages: Messages, sent_ms: float) -> None:
         if self._broken:
             self._network.counts["lost"] += 1
         elif self._routes[1 - side].silent:
-            self._waiting.append((self._arrive, (side, messages)))
+            self._waiting.append((self._arrive, (side, messages, sent_ms)))
         elif self._open[side]:
-            self._ends[side].received(self, messages)
+            self._ends[side].received(self, messages, sent_ms)
 
     def _end(self, side: int, reason: str) -> None:
         """One side learns of the end."""

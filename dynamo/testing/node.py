@@ -226,15 +226,15 @@ class Process:
         """Whether new connections are answered now."""
         return self.alive and not self.paused and not self.draining and self.kernel is not None
 
-    def received(self, connection: Connection, messages: Messages) -> None:
+    def received(self, connection: Connection, messages: Messages, sent_ms: float) -> None:
         """From a link or a client."""
-        self.post(self._received, connection, messages)
+        self.post(self._received, connection, messages, sent_ms)
 
     def lost(self, connection: Connection, reason: str) -> None:
         """A link or a client is gone."""
         self.post(self.links.lost, connection, reason)
 
-    def _received(self, connection: Connection, messages: Messages) -> None:
+    def _received(self, connection: Connection, messages: Messages, sent_ms: float) -> None:
         source = self.links.source(connection)
         if source is None:
             self.links.hello_answered(connection, messages)
@@ -244,7 +244,7 @@ class Process:
                 self._asked[source, message[1]] = Put._make(message)
             elif message[0] == ASK_OUTCOME:
                 self._asked[source, message[1]] = AskOutcome._make(message)
-        self.feed(Received(source, messages))
+        self.feed(Received(source, messages, self.world.now - sent_ms))
 
     # events and effects
 

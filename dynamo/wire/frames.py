@@ -1,7 +1,8 @@
 """Frames: how messages lie on a connection, all of one loop tick together.
 
-    frame   = length (4 bytes, big-endian) + format (1 byte) + body
-    length  = 1 + len(body)
+    frame   = length (4 bytes, big-endian) + format (1 byte) + stamp (4 bytes) + body
+    length  = 5 + len(body)
+    stamp   = when it was sent, in ms of the sender's own clock, or 0 (dynamo.wire.ages)
     body    = msgpack array of messages
     message = msgpack array [kind, ...], kind an integer: 0-9 for the link, from 10 for others
 
@@ -24,8 +25,9 @@ from dynamo.errors import ProtocolViolation, ValueTooLarge
 Message = tuple[Any, ...]
 """One message, its kind first. What follows is for the codec of that kind to judge."""
 
-FRAME_FORMAT: Final = 1
-HEADER_BYTES: Final = 5
+FRAME_FORMAT: Final = 2
+HEADER_BYTES: Final = 9
+_BEHIND_LENGTH: Final = HEADER_BYTES - 4
 KIND_APPLICATION_MIN: Final = 10
 """Kinds below it belong to the link itself."""
 
@@ -44,8 +46,8 @@ _ARRAY_HEADER_BYTES: Final = 5
 
 _pack = msgpack.Packer(autoreset=True).pack
 _unpackb = msgpack.unpackb
-_read_header = Struct(">IB").unpack_from
-_write_header = Struct(">IB").pack
+_read_header = Struct(">IBI").unpack_from
+_write_header = Struct(">IBI").pack
 
 
 def pack_message(message: Message) -> bytes:
@@ -67,8 +69,11 @@ class FrameEncoder:
         self.message_bytes_max = frame_bytes_max - HEADER_BYTES - _ARRAY_HEADER_BYTES
         """The longest packed message that fits in a frame."""
 
-    def frames(self, messages: Sequence[Message | bytes], some_packed: bool) -> list[bytes]:
-        """The frames that carry `messages` (bytes: packed already, if `some_packed`), in order.
+    def frames(
+        self, messages: Sequence[Message | bytes], some_packed: bool, stamp: int = 0
+    ) -> list[bytes]:
+        """The frames that carry `messages` (bytes: packed already, if `some_packed`), in order,
+        sent at `stamp`.
 
         Raises ValueTooLarge if a message fits in no frame, and what msgpack raises for values
         that it cannot pack; then nothing is encoded.
@@ -77,13 +82,13 @@ class FrameEncoder:
             # One call for the whole tick costs 0.6 of one call for each message.
             body = _pack(messages)
             if len(body) <= self._target:
-                return [_header(len(body)), body]
+                return [_header(len(body), stamp), body]
         packed = [data if type(data) is bytes else _pack(data) for data in messages]
         buffers: list[bytes] = []
         for part in self._parts(packed):
             body = b"".join(part)
             array = _array_header(len(part))
-            buffers += (_header(len(array) + len(body)) + array, body)
+            buffers += (_header(len(array) + len(body), stamp) + array, body)
         return buffers
 
     def _parts(self, packed: list[bytes]) -> list[list[bytes]]:
@@ -110,7 +115,7 @@ class FrameDecoder:
     After a ProtocolViolation the decoder is of no more use: nobody knows where a frame begins.
     """
 
-    __slots__ = ("_length_max", "_needed", "_rest", "frames", "has_control")
+    __slots__ = ("_length_max", "_needed", "_rest", "cuts", "frames", "has_control", "stamp")
 
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._length_max = frame_bytes_max - 4
@@ -120,6 +125,10 @@ class FrameDecoder:
         """Frames decoded so far."""
         self.has_control = False
         """Whether the last `feed` brought messages of the link's own kinds."""
+        self.stamp = 0
+        """Of the first frame that the last `feed` completed, if any."""
+        self.cuts: list[tuple[int, int]] = []
+        """Where the later frames of the last `feed` begin among its messages, and their stamps."""
 
     @property
     def buffered_bytes(self) -> int:
@@ -129,6 +138,8 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[Message]:
         """The messages that `data` completes, in order. Raises ProtocolViolation only."""
         self.has_control = False
+        if self.cuts:
+            self.cuts = []
         rest = self._rest
         if rest:
             rest += data  # amortized: a large frame in small pieces is not copied at each
@@ -143,8 +154,8 @@ class FrameDecoder:
         view, offset, end = memoryview(data), 0, len(data)
         self._needed = HEADER_BYTES
         while end - offset >= HEADER_BYTES:
-            length, form = _read_header(data, offset)
-            if form != FRAME_FORMAT or not 2 <= length <= self._length_max:
+            length, form, stamp = _read_header(data, offset)
+            if form != FRAME_FORMAT or not _BEHIND_LENGTH < length <= self._length_max:
                 raise self._wrong_header(length, form)
             stop = offset + 4 + length
             if stop > end:
@@ -153,6 +164,10 @@ class FrameDecoder:
             batch = _unpack(view[offset + HEADER_BYTES : stop])
             if not _plain(batch):
                 self.has_control = _checked_control(batch) or self.has_control
+            if messages:
+                self.cuts.append((len(messages), stamp))
+            else:
+                self.stamp = stamp
             messages += batch
             self.frames += 1
             offset = stop
@@ -163,7 +178,7 @@ class FrameDecoder:
     def _wrong_header(self, length: int, form: int) -> ProtocolViolation:
         if form != FRAME_FORMAT:
             return ProtocolViolation(f"frame format {form} is not known here, only {FRAME_FORMAT}")
-        if length < 2:
+        if length <= _BEHIND_LENGTH:
             return ProtocolViolation(f"a frame of length {length} has no body")
         return ProtocolViolation(
             f"a frame of {length + 4} bytes is over the maximum of {self._length_max + 4}"
@@ -175,8 +190,8 @@ def too_large(size: int, size_max: int) -> ValueTooLarge:
     return ValueTooLarge(f"a message of {size} bytes is over the maximum of {size_max}")
 
 
-def _header(body_bytes: int) -> bytes:
-    return _write_header(1 + body_bytes, FRAME_FORMAT)
+def _header(body_bytes: int, stamp: int) -> bytes:
+    return _write_header(_BEHIND_LENGTH + body_bytes, FRAME_FORMAT, stamp)
 
 
 def _array_header(count: int) -> bytes:

@@ -17,8 +17,8 @@ import msgpack
 
 from dynamo.errors import IncompatiblePeer, ProtocolViolation, WrongCluster
 
-PROTOCOL_MIN: Final = 3
-PROTOCOL_MAX: Final = 3
+PROTOCOL_MIN: Final = 4
+PROTOCOL_MAX: Final = 4
 """The protocol versions this code speaks."""
 
 MAGIC: Final = b"DYNM"

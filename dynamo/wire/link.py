@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
 from dynamo.errors import ProtocolViolation
+from dynamo.wire.ages import Ages
 from dynamo.wire.frames import (
     KIND_APPLICATION_MIN,
     FrameDecoder,
@@ -40,6 +41,8 @@ KIND_GOODBYE: Final = 0
 KIND_PING: Final = 1
 KIND_PONG: Final = 2
 
+OLD_MS: Final = 50
+"""From this age of its first frame on, what one read brought is handed over frame by frame."""
 REFUSED_MAX: Final = 64
 """Connections over the maximum that are told so at one time; yet more are just reset."""
 
@@ -64,6 +67,7 @@ class Link(Sender):
     """One connection; the same class dials and accepts, in nodes and in clients."""
 
     __slots__ = (
+        "_ages",
         "_among",
         "_bytes_in_at_beat",
         "_callbacks",
@@ -76,6 +80,7 @@ class Link(Sender):
         "_my_hello",
         "_requests_at_beat",
         "_silent_ms",
+        "age_ms",
         "bytes_in",
         "messages_in",
         "tag",
@@ -99,6 +104,9 @@ class Link(Sender):
         self._greeted = False
         self._greeter = HelloDecoder()
         self._decoder = FrameDecoder(limits.frame_bytes_max)
+        self._ages = Ages()
+        self.age_ms = 0
+        """How old the messages are that are being handed over."""
         self._silent_ms = 0.0
         self._bytes_in_at_beat = self._controls_in = self._requests_at_beat = 0
         self._idle_ms = 0.0
@@ -193,7 +201,11 @@ class Link(Sender):
         if not messages:
             return
         self.messages_in += len(messages)
-        if self._decoder.has_control:
+        now_ms = self._loop.time() * 1000
+        self.age_ms = self._ages.age_ms(self._decoder.stamp, now_ms)
+        if self.age_ms >= OLD_MS and self._decoder.cuts:
+            self._receive_apart(messages, self._decoder.cuts, now_ms)
+        elif self._decoder.has_control:
             self._receive_control(messages)
         else:
             self._callbacks.on_messages(self, messages)
@@ -271,6 +283,18 @@ class Link(Sender):
 
     def _handshake_late(self) -> None:
         self.close(f"no handshake within {self._limits.handshake_timeout_ms} ms")
+
+    def _receive_apart(
+        self, messages: list[Message], cuts: list[tuple[int, int]], now_ms: float
+    ) -> None:
+        """Frames that have waited, each as old as it is."""
+        begin = 0
+        for end, stamp in (*cuts, (len(messages), 0)):
+            if self._state != OPEN:
+                return
+            self._receive_control(messages[begin:end])
+            begin = end
+            self.age_ms = self._ages.age_ms(stamp, now_ms) if end < len(messages) else 0
 
     def _receive_control(self, messages: list[Message]) -> None:
         application: list[Message] = []

@@ -12,6 +12,7 @@ msgpack is called once per tick.
 import asyncio
 from typing import Final, cast
 
+from dynamo.wire.ages import stamp_of
 from dynamo.wire.frames import FrameEncoder, Message, pack_message, too_large
 from dynamo.wire.limits import LinkLimits
 
@@ -134,11 +135,12 @@ class Sender(asyncio.Protocol):
         self._outbox, self._packed_bytes, self._plain_bytes = [], 0, 0
         if not outbox or self._state >= CLOSING:
             return
+        stamp = stamp_of(self._loop.time() * 1000)
         try:
-            buffers = self._encoder.frames(outbox, some_packed)
+            buffers = self._encoder.frames(outbox, some_packed, stamp)
         except Exception:  # whatever msgpack says of a value that is none of its own
             outbox = self._sound(outbox)
-            buffers = self._encoder.frames(outbox, True)
+            buffers = self._encoder.frames(outbox, True, stamp)
         size = sum(map(len, buffers))
         if size + self._transport.get_write_buffer_size() > self._limits.outgoing_bytes_max:
             self.abort("send budget exceeded")

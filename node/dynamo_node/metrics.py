@@ -128,6 +128,7 @@ COUNTERS = {
     "forwards": "Requests passed on to an owner of the item.",
     "too_many_siblings": "Puts refused because the item had its maximum of siblings.",
     "overloaded": "Operations refused because a bound was reached.",
+    "too_late": "Operations refused because they arrived after their deadline.",
     "corrupt_records": "Records found damaged on this node's disk.",
     "rebuilt_partitions": "Partitions copied back from their co-owners.",
     "rebuilt_records": "Records copied back from co-owners.",

@@ -145,7 +145,7 @@ class Node:
             part = messages
             if len(messages) > MESSAGES_AT_ONCE_MAX:
                 part = messages[first : first + MESSAGES_AT_ONCE_MAX]
-            self.feed(Received(link.tag, part))  # type: ignore[arg-type]
+            self.feed(Received(link.tag, part, link.age_ms))  # type: ignore[arg-type]
 
     def lost(self, link: Link, reason: str | None) -> None:
         """A link has ended."""

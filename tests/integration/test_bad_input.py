@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from cluster_process import ClusterProcess
-from frames_client import CART, CLIENT, SESSION, FramesClient, get, packed, put
+from frames_client import CART, CLIENT, SESSION, FramesClient, framed, get, packed, put
 from remembering import serves_all
 
 from dynamo.errors import Code
@@ -247,14 +247,14 @@ async def test_a_member_s_name_alone_makes_no_member(port: int) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"\x7f\xff\xff\xff\x01", "over the maximum"),
-        (b"\x00\x00\x00\x00\x01", "no body"),
-        (b"\x00\x00\x00\x05\x09\x91\x91\x0a\x0a", "format 9 is not known"),
-        (b"\x00\x00\x00\x02\x01\xc1", "not msgpack"),
-        (b"\x00\x00\x00\x02\x01\x05", "not an array"),
-        (b"\x00\x00\x00\x06\x01\xdd\xff\xff\xff\xff", "not msgpack"),
-        (b"\x00\x00\x00\x03\x01\x91\xc0", "not an array that begins with its kind"),
-        (b"\x00\x00\x00\x04\x01\x91\x91\x05", "5 is no message kind"),
+        (b"\x7f\xff\xff\xff\x02" + bytes(4), "over the maximum"),
+        (framed(b""), "no body"),
+        (framed(b"\x91\x91\x0a", form=9), "format 9 is not known"),
+        (framed(b"\xc1"), "not msgpack"),
+        (framed(b"\x05"), "not an array"),
+        (framed(b"\xdd\xff\xff\xff\xff"), "not msgpack"),
+        (framed(b"\x91\xc0"), "not an array that begins with its kind"),
+        (framed(b"\x91\x91\x05"), "5 is no message kind"),
     ],
 )
 async def test_a_frame_that_is_none(port: int, data: bytes, words: str) -> None:

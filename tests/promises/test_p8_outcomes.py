@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cluster_process import ClusterProcess, pause, until
 from remembering import serves_all
+from scraping import until_metrics
 
 from dynamo_client import Database, OutcomeUnknown, Unavailable, connect
 
@@ -175,8 +176,10 @@ async def test_a_write_that_never_was_is_fenced(tmp_path: Path) -> None:
         assert told == {"not applied": WRITES}
 
 
-async def test_the_question_races_the_write(tmp_path: Path) -> None:
-    """A coordinator goes on with writes from its socket while others ask what became of them."""
+async def test_a_coordinator_that_stood_still_begins_nothing_that_nobody_waits_for(
+    tmp_path: Path,
+) -> None:
+    """What waited in its socket beyond its deadline is refused; others ask what became of it."""
     async with (
         ClusterProcess(tmp_path / "data", idle_timeout_ms=PATIENT_MS) as cluster,
         connect(cluster.seeds) as db,
@@ -188,4 +191,8 @@ async def test_the_question_races_the_write(tmp_path: Path) -> None:
         cluster.thaw("n1")
         told = await fates.settle(db)
         await fates.stays(db)
-        print(f"raced: {len(fates.unknown)} unknown, then {dict(told)}")
+        assert told == {"not applied": len(fates.unknown)}
+        late = await until_metrics(
+            cluster.port, lambda found: found["dynamo_too_late_total"] > 0, "n1 refuses them"
+        )
+        print(f"{len(fates.unknown)} unknown, {late['dynamo_too_late_total']:.0f} came too late")

@@ -18,11 +18,17 @@ from dynamo.messages import GET, PUT, Get, Message, Put, parse
 from dynamo.siblings.record import operation_id
 from dynamo.types import TableId
 from dynamo.wire import FrameDecoder, FrameEncoder, Hello, HelloDecoder, Refusal, encode_hello
+from dynamo.wire.frames import FRAME_FORMAT
 from dynamo.wire.link import KIND_GOODBYE, KIND_PING, KIND_PONG
 
 ANSWER_S = 10.0
 CART, SESSION, CATALOG = TableId(1), TableId(2), TableId(3)
 CLIENT = Hello("client", "a test", b"")
+
+
+def framed(body: bytes, form: int = FRAME_FORMAT) -> bytes:
+    """A frame of any bytes, which says nothing of when it was sent."""
+    return (5 + len(body)).to_bytes(4, "big") + bytes((form, 0, 0, 0, 0)) + body
 
 
 class FramesClient:

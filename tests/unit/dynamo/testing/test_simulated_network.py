@@ -11,7 +11,7 @@ class Listener:
         self.heard: list[int] = []
         self.ended: list[str] = []
 
-    def received(self, connection: Connection, messages: Messages) -> None:
+    def received(self, connection: Connection, messages: Messages, sent_ms: float) -> None:
         assert not self.ended, "nothing arrives after the end"
         self.heard += [number for (number,) in messages]
 

@@ -2,13 +2,10 @@
 
 import msgpack
 import pytest
+from frames_client import framed
 
 from dynamo.errors import ProtocolViolation, ValueTooLarge
 from dynamo.wire.frames import ELEMENTS_MAX, FrameDecoder, FrameEncoder, pack_message
-
-
-def framed(body: bytes, form: int = 1) -> bytes:
-    return (1 + len(body)).to_bytes(4, "big") + bytes((form,)) + body
 
 
 def encoded(*messages: object) -> bytes:
@@ -77,10 +74,10 @@ def test_control_messages_are_noted() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (framed(b"\x90", form=2), "format 2"),
-        (b"\x00\x00\x00\x01\x01", "no body"),
-        (b"\x00\x00\x00\x00\x01", "no body"),
-        (b"\xff\xff\xff\xff\x01", "over the maximum"),
+        (framed(b"\x90", form=1), "format 1"),
+        (framed(b""), "no body"),
+        (b"\x00\x00\x00\x00\x02" + bytes(4), "no body"),
+        (b"\xff\xff\xff\xff\x02" + bytes(4), "over the maximum"),
         (b"GET / HTTP/1.1\r\n", "format 47"),
         (framed(msgpack.packb({})), "not an array"),
         (framed(msgpack.packb([1])), "begins with its kind"),
@@ -108,3 +105,14 @@ def test_the_malformed_is_refused_with_a_sentence(data: bytes, words: str) -> No
 def test_nested_claims_of_huge_arrays_cost_little() -> None:
     with pytest.raises(ProtocolViolation):
         FrameDecoder().feed(framed(b"\xdc\xff\xff" * 1000))
+
+
+def test_each_frame_of_a_read_says_when_it_was_sent() -> None:
+    def sent(stamp: int, *messages: object) -> bytes:
+        return b"".join(FrameEncoder().frames([*messages], True, stamp))  # type: ignore[list-item]
+
+    decoder = FrameDecoder()
+    assert len(decoder.feed(sent(7, (10,), (11,)) + sent(9, (12,)) + sent(1 << 31, (13,)))) == 4
+    assert (decoder.stamp, decoder.cuts) == (7, [(2, 9), (3, 1 << 31)])
+    assert decoder.feed(sent(11, (14,))) == [(14,)]
+    assert (decoder.stamp, decoder.cuts) == (11, [])

@@ -86,7 +86,7 @@ def test_strangers_are_told_where_they_are(first: bytes, words: str) -> None:
         ("cluster", "text"),
         ("cluster", b""),
         ("version_min", -1),
-        ("version_min", 4),
+        ("version_min", PROTOCOL_MAX + 1),
         ("version_max", True),
         ("boot", 1 << 63),
         ("boot_remembered", "3"),

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
+from frames_client import framed
 
 from dynamo.errors import IncompatiblePeer, ValueTooLarge, WrongCluster
 from dynamo.wire import Callbacks, Hello, HelloDecoder, Link, LinkLimits, LinkSet, Message
-from dynamo.wire.frames import FrameDecoder, pack_message
+from dynamo.wire.ages import stamp_of
+from dynamo.wire.frames import FrameDecoder, FrameEncoder, pack_message
 from dynamo.wire.handshake import PROTOCOL_MAX, Refusal, encode_hello
 
 NODE = Hello("node", "n1", b"\x01", incarnation="a", boot=1, durability="fsync")
@@ -132,11 +134,11 @@ async def test_dialing_the_wrong_ones_says_why(side: Make) -> None:
     other = await side(NODE._replace(name="n2", cluster=b"\x02"))
     with pytest.raises(ConnectionError, match="refused: node 'n2' is of cluster 02, we are of 01"):
         await other.links.dial("127.0.0.1", port)
-    newer = await side(CLIENT._replace(version_min=4, version_max=5))
-    with pytest.raises(ConnectionError, match="speaks protocol 4-5, we speak 3-3"):
+    newer = await side(CLIENT._replace(version_min=8, version_max=9))
+    with pytest.raises(ConnectionError, match="speaks protocol 8-9, we speak"):
         await newer.links.dial("127.0.0.1", port)
     assert "of cluster 02" in str(await soon(node.lost.get()))
-    assert "protocol 4-5" in str(await soon(node.lost.get()))
+    assert "protocol 8-9" in str(await soon(node.lost.get()))
     assert node.opened.empty()
     with pytest.raises(OSError, match=r"[Cc]onnect"):
         await newer.links.dial("127.0.0.1", unused_port())
@@ -146,7 +148,7 @@ async def test_dialing_the_wrong_ones_says_why(side: Make) -> None:
     ("theirs", "error"),
     [
         (NODE._replace(cluster=b"\x02"), WrongCluster),
-        (NODE._replace(version_min=4, version_max=4), IncompatiblePeer),
+        (NODE._replace(version_min=8, version_max=9), IncompatiblePeer),
     ],
 )
 async def test_a_dialer_judges_too(side: Make, theirs: Hello, error: type[Exception]) -> None:
@@ -189,8 +191,8 @@ async def test_strangers_are_refused_with_a_reason(side: Make, garbage: bytes, w
     ("garbage", "words"),
     [
         (b"\xff" * 100, "frame format 255"),
-        (b"\x00\x00\x00\x02\x01\xc1", "not msgpack"),
-        (b"\x00\x00\x00\x04\x01\x91\x91\x07", "7 is no message kind of a link"),
+        (framed(b"\xc1"), "not msgpack"),
+        (framed(b"\x91\x91\x07"), "7 is no message kind of a link"),
     ],
 )
 async def test_garbage_on_an_open_link_ends_it_with_a_goodbye(
@@ -364,3 +366,37 @@ def unused_port() -> int:
 
 async def tick() -> None:
     """One turn of the loop."""
+
+
+async def test_what_waited_is_handed_over_frame_by_frame_each_as_old_as_it_is() -> None:
+    """Frames of one connection: a quick one, then two that waited and another, in one read."""
+    heard: asyncio.Queue[tuple[list[Message], int]] = asyncio.Queue()
+    callbacks = Callbacks(
+        lambda _: NODE,
+        lambda link, hello: None,
+        lambda link, messages: heard.put_nowait(([*messages], link.age_ms)),
+        lambda link, reason: None,
+    )
+    loop, encoder = asyncio.get_running_loop(), FrameEncoder()
+
+    def frame(number: int, before_ms: float) -> bytes:
+        stamp = stamp_of(loop.time() * 1000 - before_ms)
+        return b"".join(encoder.frames([(10, number)], False, stamp))
+
+    async with LinkSet(callbacks, QUICK) as links:
+        reader, writer = await asyncio.open_connection("127.0.0.1", await links.listen())
+        writer.write(encode_hello(CLIENT))
+        await reader.read(100)
+        writer.write(frame(1, 0))
+        assert await soon(heard.get()) == ([(10, 1)], 0)
+        writer.write(frame(2, 900) + frame(3, 500) + frame(4, 0))
+        ages = []
+        for number in (2, 3, 4):
+            messages, age_ms = await heard.get()
+            assert messages == [(10, number)]
+            ages.append(age_ms)
+        writer.close()
+        await writer.wait_closed()
+    assert 900 <= ages[0] < 2000
+    assert ages[0] - ages[1] in (399, 400, 401)
+    assert ages[0] - ages[2] in (899, 900, 901)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+from frames_client import framed
 
 from dynamo.wire import Callbacks, Hello, Link, LinkLimits, LinkSet, Message
 from dynamo.wire.handshake import encode_hello
@@ -104,8 +105,8 @@ async def test_a_client_without_a_request_is_closed(stack: AsyncExitStack, trick
     client = await deaf_client(stack, port)
     await soon(server.opened.get())
     loop = asyncio.get_running_loop()
-    frame = (1 << 20).to_bytes(4, "big") + b"\x01" + bytes(1000)
-    pong = b"\x00\x00\x00\x04\x01\x91\x91\x02"
+    frame = (1 << 20).to_bytes(4, "big") + b"\x02" + bytes(1004)
+    pong = framed(b"\x91\x91\x02")
     lost = asyncio.ensure_future(server.lost.get())
     said = 0
     while not lost.done():
@@ -130,7 +131,7 @@ async def test_a_client_with_requests_stays(stack: AsyncExitStack) -> None:
     until = loop.time() + 0.3
     lost = asyncio.ensure_future(server.lost.get())
     while loop.time() < until:
-        await loop.sock_sendall(client, b"\x00\x00\x00\x04\x01\x91\x91\x0a")
+        await loop.sock_sendall(client, framed(b"\x91\x91\x0a"))
         await asyncio.wait([lost], timeout=0.02)
     assert not lost.done()
     assert server.messages
