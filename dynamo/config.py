@@ -206,9 +206,9 @@ class ClusterConfig:
 
     def node(self, name: str) -> NodeConfig:
         """The node called `name`. Raises ConfigError if there is none."""
-        for node in self.nodes:
-            if node.name == name:
-                return node
+        found = self._nodes.get(name)
+        if found is not None:
+            return found
         known = ", ".join(node.name for node in self.nodes)
         raise ConfigError("nodes", f"no node is called {name}; there are {known}")
 
@@ -223,6 +223,10 @@ class ClusterConfig:
     def table_by_id(self, id: TableId) -> TableConfig | None:
         """The table with that number, if any."""
         return self._tables_by_id.get(id)
+
+    @cached_property
+    def _nodes(self) -> dict[str, NodeConfig]:
+        return {node.name: node for node in reversed(self.nodes)}
 
     @cached_property
     def _tables(self) -> dict[str, TableConfig]:

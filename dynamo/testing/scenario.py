@@ -83,6 +83,8 @@ class Shape(NamedTuple):
     """Nodes that are no members at first."""
     script: Script | None = None
     """What is done and befalls, instead of what the seed would draw."""
+    limit_ms: float = LIMIT_MS
+    """Virtual time after which a cluster that has not healed never will."""
 
 
 DEFAULT = Shape()
@@ -216,7 +218,7 @@ class Scenario:
 
     def _until(self, happened: Callable[[], bool], else_: str) -> None:
         while not happened():
-            if self.world.now > LIMIT_MS:
+            if self.world.now > self.shape.limit_ms:
                 raise Violation(else_)
             self.world.run_until(self.world.now + STEP_MS)
 
