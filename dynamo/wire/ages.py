@@ -9,17 +9,19 @@ Law: whatever the two clocks show, a frame's age is how much longer it was under
 quickest frame of the last while. Never negative, and too low by the journey of the quickest.
 
 The quickest of the last while, not of all times: two clocks drift apart by a third of a second in
-an hour. A connection's first frame has no age; nor has one whose sender stood still before it
-stamped it.
+an hour, and that of a machine that slept has stood still. A connection's first frame has no age;
+nor has one whose sender stood still before it stamped it. Pings are frames too, so that no
+connection is without one for long.
 """
 
 from typing import Final
 
 STAMP_BITS: Final = 32
 """Of milliseconds: a clock is round in 49 days, and ages are told apart up to half of that."""
-WHILE_MS: Final = 30_000.0
-"""A quickest frame counts so long at least, and twice that at most. Raising it: drift is taken for
-age; lowering it: a queue that stays long is taken for the journey."""
+WHILE_MS: Final = 2_000.0
+"""A quickest frame counts so long at least, and until there is one in each of two whiles after it.
+Raising it: what comes from a machine whose clock stood still is taken for late for longer; lowering
+it: a queue that stays long is taken for the journey."""
 
 _ROUND: Final = 1 << STAMP_BITS
 _HALF: Final = _ROUND >> 1

@@ -9,7 +9,7 @@ ROUND = 1 << STAMP_BITS
 clocks = st.integers(0, 4 * ROUND)
 
 
-@given(clocks, clocks, st.lists(st.tuples(st.integers(1, 500), st.integers(0, 2000)), max_size=40))
+@given(clocks, clocks, st.lists(st.tuples(st.integers(1, 50), st.integers(0, 900)), max_size=20))
 def test_an_age_is_what_the_journey_took_beyond_the_quickest(
     sender_ms: int, receiver_ms: int, frames: list[tuple[int, int]]
 ) -> None:
@@ -45,6 +45,18 @@ def test_clocks_that_drift_apart_make_no_age() -> None:
     for at_ms in range(0, 24 * 3600 * 1000, 1000):
         oldest = max(oldest, ages.age_ms(stamp_of(at_ms), at_ms * 1.0001))
     assert oldest <= 2 * WHILE_MS * 0.0001 + 2
+
+
+def test_a_sender_whose_clock_stood_still_is_taken_for_late_for_two_whiles() -> None:
+    ages, slept_ms = Ages(), 60_000
+    assert ages.age_ms(stamp_of(1000), 1000) == 0
+    late = [
+        at_ms
+        for at_ms in range(1000, 20_000, 100)
+        if ages.age_ms(stamp_of(at_ms), at_ms + slept_ms) > 0
+    ]
+    assert late[0] == 1000
+    assert late[-1] - late[0] <= 2 * WHILE_MS
 
 
 def test_an_idle_connection_forgets_its_quickest_frame_no_sooner_than_it_has_another() -> None:
