@@ -156,6 +156,7 @@ def run(
         lifeline_fd,
         formats[log_format],
         levels[log_level],
+        join,
     )
     raise typer.Exit(run_node(options, partial(serve, join=join)))
 

@@ -14,6 +14,12 @@ class CannotStart(Exception):
     """What a command was asked is right, but the machine is not ready for it; one sentence."""
 
 
+CLUSTER_ID = "cluster-id"
+"""The file beside the nodes' directories that says whose they are."""
+_OWNER = "owner"
+"""The file in a node's directory that says whose it is."""
+
+
 @contextmanager
 def locked(directory: Path, name: str, in_use: str) -> Iterator[None]:
     """Own `directory`, made if absent, through its lock file `name`.
@@ -53,12 +59,17 @@ def node_directory(directory: Path) -> Iterator[None]:
             pid.unlink(missing_ok=True)
 
 
+def is_owned(directory: Path) -> bool:
+    """Whether some node has begun to use it."""
+    return (directory / _OWNER).exists()
+
+
 def require_own(directory: Path, cluster: str, node: str) -> None:
     """Mark `directory` as this node's when it is first used. Raises ConfigError if it is another's.
 
     Under another name or in another cluster the data would count as what it is not.
     """
-    file = directory / "owner"
+    file = directory / _OWNER
     mine = f"{node} of cluster {cluster}"
     if not file.exists():
         write_atomically(file, f"{mine}\n")
@@ -75,7 +86,7 @@ def cluster_id(directory: Path, wanted: str = LOCAL_ID) -> str:
     `local` takes what the directory has, or else a new random id; any other `wanted` must be what
     the directory has. Raises ConfigError if it is not.
     """
-    file = directory / "cluster-id"
+    file = directory / CLUSTER_ID
     if not file.exists():
         directory.mkdir(parents=True, exist_ok=True)
         _create(file, secrets.token_hex(16) if wanted == LOCAL_ID else wanted)

@@ -1,5 +1,6 @@
 """`dynamo-node run`: one daemon in the foreground."""
 
+import asyncio
 import ipaddress
 import os
 import secrets
@@ -14,7 +15,8 @@ import uvloop
 from dynamo.config import LOCAL_ID, ClusterConfig, ConfigError, NodeConfig
 from dynamo.errors import DynamoError
 from dynamo_node import logs
-from dynamo_node.directory import cluster_id, node_directory, require_own
+from dynamo_node.directory import CLUSTER_ID, cluster_id, is_owned, node_directory, require_own
+from dynamo_node.joining import topology_at
 from dynamo_node.lifeline import Lifeline
 
 
@@ -30,6 +32,8 @@ class RunOptions:
     lifeline_fd: int | None = None
     log_format: logs.LogFormat = "auto"
     log_level: logs.LogLevel = "info"
+    join: str | None = None
+    """HOST:PORT of a member of the cluster that this node is to join."""
 
 
 class Serve(Protocol):
@@ -59,6 +63,9 @@ def run(options: RunOptions, serve: Serve) -> int:
         if lifeline:
             lifeline.ready({"name": node.name, "pid": os.getpid(), **facts})
 
+    if options.join is not None and not is_owned(Path(node.data)):
+        # Another cluster, or none, is told before a directory is marked as that one's.
+        asyncio.run(topology_at(options.join, config))
     with node_directory(Path(node.data)):
         require_own(Path(node.data), config.id, node.name)
         try:
@@ -91,7 +98,14 @@ def resolved(options: RunOptions) -> ClusterConfig:
     id = options.cluster_id or config.id
     if id == LOCAL_ID:
         _require_one_machine(config.nodes)
-        id = cluster_id(Path(node.data).absolute().parent)
+        beside = Path(node.data).absolute().parent
+        if options.join is not None and not (beside / CLUSTER_ID).exists():
+            raise ConfigError(
+                "cluster.id",
+                f"{beside} has no file {CLUSTER_ID}: put --data beside the directories of the "
+                "cluster's nodes, or give --cluster-id, the content of that file there",
+            )
+        id = cluster_id(beside)
     return replace(config, id=id)
 
 

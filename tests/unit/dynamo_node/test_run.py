@@ -130,6 +130,17 @@ def test_only_the_own_directory_changes() -> None:
     assert [node.data for node in config.nodes] == ["data/n1", "elsewhere", "data/n3"]
 
 
+def test_who_joins_the_wrong_cluster_or_none_leaves_nothing_behind(tmp_path: Path) -> None:
+    data, nobody = tmp_path / "n4", "127.0.0.1:1"
+    lacking = RunOptions(builtin(4), "n4", data=data, join=nobody)
+    with pytest.raises(ConfigError, match="has no file cluster-id: put --data beside"):
+        run(lacking, Daemon().serve)
+    unreachable = RunOptions(builtin(4), "n4", data=data, cluster_id=ID, join=nobody)
+    with pytest.raises(CannotStart, match=r"cannot be joined at 127\.0\.0\.1:1"):
+        run(unreachable, Daemon().serve)
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="no node is called n9"):
         resolved(RunOptions(builtin(), "n9"))
