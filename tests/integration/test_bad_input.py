@@ -29,7 +29,7 @@ from dynamo.ring.hashing import partition_of, token_of
 from dynamo.siblings.codec import encode_context, opened_context
 from dynamo.types import ItemKey, OperationId
 from dynamo.wire import Hello, Refusal
-from dynamo.wire.handshake import encode_hello
+from dynamo.wire.handshake import PROTOCOL_MAX, PROTOCOL_MIN, encode_hello
 from dynamo_client import (
     InvalidContext,
     InvalidQuorum,
@@ -210,7 +210,7 @@ async def test_a_stranger_is_told_where_he_is(port: int, first: bytes, words: st
     ("hello", "words"),
     [
         (CLIENT._replace(cluster=b"\x01" * 16), "is of cluster 0101"),
-        (CLIENT._replace(version_min=7, version_max=9), "speaks protocol 7-9, we speak 3-3"),
+        (CLIENT._replace(version_min=7, version_max=9), f"speaks protocol 7-9, we speak {PROTOCOL_MIN}-{PROTOCOL_MAX}"),
         (Hello("node", "n2", b"\x01" * 16, boot=1, durability="fsync"), "is of cluster 0101"),
     ],
 )
