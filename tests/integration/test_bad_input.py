@@ -210,7 +210,10 @@ async def test_a_stranger_is_told_where_he_is(port: int, first: bytes, words: st
     ("hello", "words"),
     [
         (CLIENT._replace(cluster=b"\x01" * 16), "is of cluster 0101"),
-        (CLIENT._replace(version_min=7, version_max=9), f"speaks protocol 7-9, we speak {PROTOCOL_MIN}-{PROTOCOL_MAX}"),
+        (
+            CLIENT._replace(version_min=7, version_max=9),
+            f"speaks protocol 7-9, we speak {PROTOCOL_MIN}-{PROTOCOL_MAX}",
+        ),
         (Hello("node", "n2", b"\x01" * 16, boot=1, durability="fsync"), "is of cluster 0101"),
     ],
 )
