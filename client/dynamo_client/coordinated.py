@@ -242,8 +242,13 @@ class Coordinated:
             self._calls.finish(self, self._attempts.verdict(None))
             return
         silent = tuple((str(node), "no answer in time") for node in self._attempts.pending)
-        causes = silent or unreachable(self._owners)
-        late = Failure(Code.DEADLINE_EXCEEDED, "the time ran out", causes=causes)
+        causes, message = silent or unreachable(self._owners), "the time ran out"
+        if (before := self._attempts.failure) is not None:  # why it was still trying
+            told = {node for node, _ in causes}
+            causes += tuple(cause for cause in before.causes if cause[0] not in told)
+            if before.message:
+                message += f"; before that: {before.message}"
+        late = Failure(Code.DEADLINE_EXCEEDED, message, causes=causes)
         self._calls.finish(self, self._attempts.verdict(late))
 
 

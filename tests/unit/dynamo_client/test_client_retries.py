@@ -319,3 +319,21 @@ async def test_a_node_that_answers_the_same_request_twice_gives_back_one_slot(
     await db.table("cart").put("alice", 1)
     assert len(late) == 2
     assert [peer.in_flight for peer in db._opened_router().links.peers.values()] == [0, 0, 0]
+
+
+async def test_at_the_deadline_the_last_answer_is_told_beside_the_silence(
+    db: Database, cluster: FakeCluster
+) -> None:
+    """A refusal again and again, and at the end an attempt that nobody has answered yet."""
+    answered: set[str] = set()
+
+    def once(node: FakeNode, link: Link, message: Raw) -> None:
+        if node.name not in answered:
+            answered.add(node.name)
+            link.send(failed(message[1], FULL._replace(retry_after_ms=1)))
+
+    for node in cluster.nodes.values():
+        node.rule(PUT, once)
+    with pytest.raises(OutcomeUnknown, match="no answer in time") as caught:
+        await db.table("cart").put("alice", 1, timeout_ms=400)
+    assert "before that: this node takes no writes: disk full" in str(caught.value)
