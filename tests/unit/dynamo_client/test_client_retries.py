@@ -119,8 +119,9 @@ async def test_busy_until_the_end_is_not_applied(db: Database, cluster: FakeClus
 
 
 async def test_the_retry_budget_ends_retries_under_overload(
-    db: Database, cluster: FakeCluster
+    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(calls, "PATIENCE_MS_MIN", 5000.0)  # silence has a budget of its own
     for node in cluster.nodes.values():
         node.rule(PUT, refuse(BUSY))
     cart = db.table("cart")
