@@ -14,11 +14,14 @@ by itself only when the replicas have exchanged what they know, so until then it
 its successor. If that successor was read, and replaced by its readers, before a crash took it from
 the only memory that it was in, nobody is left who knows, and the other dot stays: so for such a
 write only successors count at the end whose authors were told by a replica that they are durable
-(seed 59: an outcome alone said `applied`, for others had replaced it).
+(seed 59: an outcome alone said `applied`, for others had replaced it). And such a write may come
+back when the record has forgotten its operation, so that no retry is told from a new write: P4
+holds within the retry window (decision 017; `check_final` counts them).
 """
 
 from dynamo.siblings.codec import decode_record
 from dynamo.siblings.record import (
+    NOTHING,
     OVERWRITTEN,
     VOID,
     Record,
@@ -113,14 +116,19 @@ def alike(one: Record, other: Record) -> bool:
     return supersedes(one, other) and supersedes(other, one) and one.values == other.values
 
 
-def check_final(history: KeyHistory, found: int) -> None:
+def check_final(history: KeyHistory, found: int, record: Record = NOTHING) -> int:
     """The maximal set, exactly: also writes of many attempts are shown only if nothing replaced
-    them, now that all replicas know everything."""
+    them, now that all replicas know everything. How many are back because the record has forgotten
+    their operations since: beyond the retry window nothing is promised, but it is counted."""
+    back = 0
     for number in numbers(found):
         write = history.writes[number]
         forbidden = history.forbidden if write.uncertain < 2 else history.durably_replaced()
         if write.bit & (forbidden | history.replaced_by(found)):
-            raise Violation(f"at the end {write} is back, beside {history.describe(found)}")
+            if write.uncertain < 2 or not forgotten(record, write.operation):
+                raise Violation(f"at the end {write} is back, beside {history.describe(found)}")
+            back += 1
+    return back
 
 
 def _not_outdone(history: KeyHistory, missing: int, found: int, stamp: int) -> int:

@@ -23,6 +23,8 @@ RETRY_MS = 200.0
 """Between two tries of a read or a question: by then a broken link is dialed again, and a store
 that was full has seen that it has room."""
 CONTEXT_BYTES_MAX = 2048
+BEYOND_WINDOW = "back beyond the window"
+"""Counted: replaced values of repeated writes, shown again once their operations were forgotten."""
 REPAIR_MS = 400.0
 
 Next = Callable[[], None]
@@ -59,7 +61,8 @@ class Finale:
             for node, record in records.items():
                 read = history.begin_read(self._client.world.now)
                 found = check_record(history, read, record, f"{node} at the end")
-                check_final(history, found)
+                back = check_final(history, found, record)
+                self._client.counts[BEYOND_WINDOW] += back
                 self._check_bounds(history, record)
             for write in self._unanswered:
                 if write.key is history:

@@ -95,7 +95,7 @@ def _tables(rng: Random, nodes: int) -> tuple[TableConfig, ...]:
 
 def _limits(rng: Random) -> Limits:
     return Limits(
-        operations_max=rng.choice((64, 128, 128)),
+        operations_max=rng.choice((12, 64, 64)),
         retry_window_ms=rng.choice((2_000, 10_000)),
         siblings_max=rng.choice((4, 100, 100)),
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dynamo.siblings.record import ConflictRule, operation_id
+from dynamo.siblings.record import NOTHING, ConflictRule, operation_id
 from dynamo.testing.checkers import check_final, check_read
 from dynamo.testing.history import BLIND, Context, KeyHistory, Write
 from dynamo.testing.store import Violation
@@ -108,7 +108,23 @@ def test_a_write_of_two_uncertain_attempts_may_return_for_a_while_but_not_for_ev
     story.put(b"b", story.read(b"a"))
     story.read(b"a", b"b")
     with pytest.raises(Violation, match="is back"):
-        check_final(story.history, 0b11)
+        check_final(story.history, 0b11, NOTHING)
+
+
+def test_it_is_counted_instead_once_the_record_has_forgotten_the_operation() -> None:
+    story = Story()
+    write = story.begin(b"a")
+    context = story.read(b"a")
+    story.put(b"b", context)
+    before, since = (NOTHING._replace(floor=(ms << 16)) for ms in (0, int(write.invoked_ms)))
+    write.uncertain = 2
+    with pytest.raises(Violation, match="is back"):
+        check_final(story.history, 0b11, before)
+    assert check_final(story.history, 0b11, since) == 1
+    assert check_final(story.history, 0b10, since) == 0
+    write.uncertain = 1
+    with pytest.raises(Violation, match="is back"):
+        check_final(story.history, 0b11, since)
 
 
 def test_under_lww_the_latest_is_shown_alone() -> None:
