@@ -21,7 +21,6 @@ holds within the retry window (decision 017; `check_final` counts them).
 
 from dynamo.siblings.codec import decode_record
 from dynamo.siblings.record import (
-    NOTHING,
     OVERWRITTEN,
     VOID,
     Record,
@@ -116,16 +115,17 @@ def alike(one: Record, other: Record) -> bool:
     return supersedes(one, other) and supersedes(other, one) and one.values == other.values
 
 
-def check_final(history: KeyHistory, found: int, record: Record = NOTHING) -> int:
+def check_final(history: KeyHistory, found: int, record: Record | None = None) -> int:
     """The maximal set, exactly: also writes of many attempts are shown only if nothing replaced
     them, now that all replicas know everything. How many are back because the record has forgotten
-    their operations since: beyond the retry window nothing is promised, but it is counted."""
+    their operations since: beyond the retry window nothing is promised, but it is counted. Without
+    a `record` none may be."""
     back = 0
     for number in numbers(found):
         write = history.writes[number]
         forbidden = history.forbidden if write.uncertain < 2 else history.durably_replaced()
         if write.bit & (forbidden | history.replaced_by(found)):
-            if write.uncertain < 2 or not forgotten(record, write.operation):
+            if write.uncertain < 2 or record is None or not forgotten(record, write.operation):
                 raise Violation(f"at the end {write} is back, beside {history.describe(found)}")
             back += 1
     return back

@@ -51,14 +51,14 @@ def broken(told: dict[str, Any]) -> list[str]:
 async def test_promises_are_kept_while_a_node_is_killed_stopped_and_cut_off(
     tmp_path: Path,
 ) -> None:
-    options = ("--seconds", "16", "--seed", "1", "--faults", "kill,stop,partition")
+    options = ("--seconds", "24", "--seed", "1", "--faults", "kill,stop,partition")
     status, told, err = await chaos(tmp_path, *options)
     assert told, err
     assert told["violations"] == []
     assert [claim for claim in broken(told) if SPEED not in claim] == [], told
     assert status == (1 if broken(told) else 0)
     assert len(told["faults"]) + len(told["left_out"]) == 3
-    assert told["faults"], "on a slow machine the others are left out, and told"
+    assert len(told["faults"]) >= 2
     assert told["checked"]["reads"] > 1000
     assert told["checked"]["replica_records"] == 3 * 2 * 60
     assert not os.listdir(tmp_path)
