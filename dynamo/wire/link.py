@@ -42,7 +42,8 @@ KIND_PING: Final = 1
 KIND_PONG: Final = 2
 
 OLD_MS: Final = 50
-"""From this age of its first frame on, what one read brought is handed over frame by frame."""
+"""From this age of its first frame on, what one read brought is handed over frame by frame. Not
+above that of dynamo.coordination.lateness, or frames would be judged by the age of others."""
 REFUSED_MAX: Final = 64
 """Connections over the maximum that are told so at one time; yet more are just reset."""
 
