@@ -20,6 +20,7 @@ from dynamo.coordination.gets import Gets
 from dynamo.coordination.outcomes import Outcomes
 from dynamo.coordination.puts import Puts
 from dynamo.coordination.repairs import Repairs
+from dynamo.membership.council import Council
 from dynamo.messages import (
     ReplicaMerged,
     ReplicaRecord,
@@ -41,9 +42,10 @@ class Answers:
         outcomes: Outcomes,
         repairs: Repairs,
         background: Background,
+        council: Council | None,
     ) -> None:
         self._puts, self._gets, self._outcomes = puts, gets, outcomes
-        self._repairs, self._background = repairs, background
+        self._repairs, self._background, self._council = repairs, background, council
 
     def handlers(self) -> dict[type[Any], Any]:
         """Who takes which message: (source, message, now) -> decisions."""
@@ -101,8 +103,8 @@ class Answers:
     def _refused(self, source: NodeId, message: ReplicaRefused, now: Instant) -> list[Decision]:
         """A replica does not count."""
         id, tag = message.id, message.id & TAG_MASK
-        if message.cause == BEHIND:
-            return []  # the newer ring is on its way here; by that one all will be asked again
+        if message.cause == BEHIND and self._council is not None and self._council.adopted:
+            return []  # by the newer ring, which came with the refusal, all will be asked again
         if tag == PUTS:
             return self._puts.refuse(source, id, message.cause, now.monotonic_ms)
         if tag == GETS:

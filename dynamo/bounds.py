@@ -220,12 +220,26 @@ ITEMS: tuple[Bound, ...] = (
         f"{_KERNEL_TEST}::test_operations_of_a_record",
     ),
     Bound(
+        "operation ids that a record remembers because they were tried more than once",
+        ("dynamo.siblings.record:RETRIED_MAX",),
+        "the oldest are remembered like others, and go with them",
+        "",
+        "unit/dynamo/siblings/test_retried.py::test_no_more_are_kept_than_the_bound",
+    ),
+    Bound(
         "gaps of one writer in a record",
         ("dynamo.coordination.puts:GAPS_MAX",),
-        "they are closed as soon as all owners agree on the record",
+        "they are closed as soon as all owners agree on the record and no other member keeps more",
         "",
         "promises/test_p4_causality.py"
         "::test_a_hundred_crashes_of_coordinators_leave_a_context_no_larger_than_a_few",
+    ),
+    Bound(
+        "records that other members are asked about before their gaps are closed",
+        ("dynamo.repair.closing:OPEN_MAX",),
+        "others keep their gaps until a later write",
+        "",
+        "unit/dynamo/repair/test_closing.py::test_no_more_are_asked_about_than_the_bound",
     ),
     Bound(
         "a context",

@@ -18,6 +18,7 @@ from dynamo.answers import Answers
 from dynamo.background import Background, Durable
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import (
+    CLOSING,
     REPAIRS,
     STRAYS,
     TAG_MASK,
@@ -141,8 +142,7 @@ class Kernel:
         first = identity.epoch == 1 or before is not None
         waits = not first and len(ring.members) > 1
         self._unconfirmed = self._mine - missing if waits else NO_PARTITION
-        """What counts as soon as a peer has spoken to this start: whether its disk is an old copy,
-        peers know, and who finds one says no word but that."""
+        """What counts once a peer has spoken to this start: its disk may be an old copy."""
         self._ready = set(self._mine - missing - self._unconfirmed)
         self._owning_all = frozenset(
             table.id for table in config.tables if rings.owns_all(self._me, table.n)
@@ -175,14 +175,15 @@ class Kernel:
             *(scope, known, self.hints, self._replica, self._ready, missing),
             *(lambda: self._wall_ms, lookout),
         )
-        self._rebuild, self._exchange = parts.rebuild, parts.exchange
+        self._rebuild, self._exchange, self._closing = parts.rebuild, parts.exchange, parts.closing
         self.lookout: Lookout = parts.lookout
+        council = tenure.council if tenure else None
         self._transfers = tenure.transfers if tenure else None
-        changes = (self._transfers, tenure.council) if tenure else ()
-        every = [*parts, *(part for part in changes if part is not None)]
+        # The council first: by which epoch a node asks is its first word on a link.
+        every = [part for part in (council, *parts, self._transfers) if part is not None]
         self._background = Background([*every, governor_of(every, scope.meters, self.in_flight)])
         machines = (self._puts, self._gets, self._outcomes, self._repairs)
-        self._answers = Answers(*machines, self._background)
+        self._answers = Answers(*machines, self._background, council)
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in what happened; answer what is to be done about it, in order."""
@@ -353,7 +354,7 @@ class Kernel:
             elif kind is NeedsRepair or kind is Damaged:
                 self._repairs.request(decision.key, now.monotonic_ms)
             elif kind is AllAgree:
-                self._replica.make_whole(decision.key, decision.record)
+                self._perform(self._closing.begin(decision.key, decision.record), now)
             elif kind is Rebuilt:
                 self._scope.meters.rebuilt_partitions += 1
                 self._ready.add(decision.partition)
@@ -439,7 +440,8 @@ class Kernel:
         if type(answer.message) is ReplicaRefused or (
             self._narrow and table_of_key(message.key) in self._narrow
         ):
-            answer = self.hints.get(source, message) or answer
+            strays = message.id & TAG_MASK == CLOSING
+            answer = self.hints.get(source, message, strays=strays) or answer
         self._effects.append(answer)
         return []
 

@@ -59,6 +59,8 @@ class Put(NamedTuple):
     w: int
     strict: bool = False
     """Only owners may count, also where the table is sloppy."""
+    retried: bool = False
+    """An earlier attempt of this operation may have been applied, or may yet be."""
 
 
 class Get(NamedTuple):
@@ -392,7 +394,7 @@ def _kind(
 
 _OPTIONAL = (bytes, None)
 _KINDS: dict[int, _Kind] = {
-    PUT: _kind(Put, int, int, int, int, bytes, bytes, _OPTIONAL, _OPTIONAL, bytes, int, bool),
+    PUT: _kind(Put, int, int, int, int, bytes, bytes, _OPTIONAL, _OPTIONAL, bytes, int, bool, bool),
     GET: _kind(Get, int, int, int, int, bytes, bytes, int, bool),
     ASK_OUTCOME: _kind(AskOutcome, int, int, int, int, bytes, bytes, bytes),
     ASK_REPAIR: _kind(AskRepair, bytes, check=lambda raw: len(raw[1]) >= ITEM_KEY_BYTES_MIN),

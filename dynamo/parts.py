@@ -1,17 +1,18 @@
 """The background work that every node has, put together (`dynamo.background`).
 
-rebuild · handoff · exchange · collection · strays · lookout, in the order of their turns
+rebuild · handoff · exchange · collection · strays · closing · lookout, in the order of their turns
 """
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from dynamo.coordination.decisions import HANDOFF, STRAYS, Ids
+from dynamo.coordination.decisions import CLOSING, HANDOFF, STRAYS, Ids
 from dynamo.coordination.scope import Scope
 from dynamo.membership.lookout import Lookout
 from dynamo.membership.watch import Signs
 from dynamo.ports import RecordStore
+from dynamo.repair.closing import Closing
 from dynamo.repair.collection import Collection
 from dynamo.repair.exchange import Exchange
 from dynamo.repair.handoff import Handoff
@@ -31,6 +32,7 @@ class Parts(NamedTuple):
     exchange: Exchange
     collection: Collection
     strays: Strays
+    closing: Closing
     lookout: Lookout
 
 
@@ -73,9 +75,13 @@ def parts_of(
         *(scope.me, scope.rings, trees, STRAYS, Ids(STRAYS, first).next),
         *(float(config.timing.exchange_interval_ms), scope.meters, identity.forget),
     )
+    closing = Closing(
+        *(scope.me, scope.rings, scope.tables, CLOSING, Ids(CLOSING, first).next),
+        *(peers.up, replica.make_whole),
+    )
     ring, start = ([*scope.rings.members], scope.ring.epoch), identity.epoch
     signs = Signs(peers.words, peers.silent, peers.held)
     new = (scope.me, *ring, start, first, signs, config.timing, scope.meters)
     lookout = lookout or Lookout(*new)
     lookout.ring_changed(*ring)
-    return Parts(rebuild, handoff, exchange, collection, strays, lookout)
+    return Parts(rebuild, handoff, exchange, collection, strays, closing, lookout)

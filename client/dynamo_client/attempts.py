@@ -13,7 +13,8 @@
                                   reachable there, else END at once
     anything else                 END
 
-A write is sent again byte for byte, under one operation id, so that two attempts are one write.
+A write is sent again as it was, under one operation id, so that two attempts are one write; that an
+earlier one may have been applied is all that is said besides.
 Its fate is *open* from the moment when an attempt may have reached a node and was not answered
 with a sure `not applied`. END becomes WAIT while another attempt is still unanswered.
 """

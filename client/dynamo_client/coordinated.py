@@ -63,7 +63,8 @@ class Coordinated:
         needed: int,
         is_write: bool = False,
     ) -> None:
-        """`body`: the message's fields after its epoch, the same in every attempt.
+        """`body`: the message's fields after its epoch, the same in every attempt; of a write all
+        but the last, which says whether an earlier attempt may have been applied.
 
         `needed`: the quorum, for the failure that is told if nobody can be asked.
         """
@@ -159,6 +160,7 @@ class Coordinated:
 
     def _send(self, peer: Peer, now_ms: float) -> None:
         assert peer.link is not None, "only linked nodes are chosen"
+        body = (*self._body, self._attempts.is_open) if self._attempts.is_write else self._body
         self._attempts.sent(peer.node)
         if peer not in self._asked:
             peer.asked(now_ms)
@@ -166,7 +168,7 @@ class Coordinated:
         if self._attempts.is_write:
             peer.asked_to_write(now_ms)
         left_ms = max(1, int(self.deadline_ms - now_ms - MARGIN_MS))
-        peer.link.send((self._kind, self.id, left_ms, self._epoch, *self._body))
+        peer.link.send((self._kind, self.id, left_ms, self._epoch, *body))
         self._be_patient(now_ms)
 
     def _be_patient(self, now_ms: float) -> None:

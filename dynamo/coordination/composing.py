@@ -30,6 +30,7 @@ from dynamo.siblings.record import (
     seen_by_reader,
     seen_by_writer,
     siblings,
+    tried_again,
     written,
 )
 from dynamo.types import ItemKey, OperationId, PartitionId, Stamp
@@ -105,6 +106,9 @@ def composed(
         return _written(scope, request, partition, key, record, base, seen)
     if data is None or state is None or state == VOID:
         return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
+    if request.retried and request.operation not in record.retried:
+        record = tried_again(record, request.operation, scope.window)
+        data = encode_record(record)
     return _composed(scope, request, key, record, seen, data, base)
 
 
@@ -129,6 +133,7 @@ def _written(
         table.conflict_rule,
         scope.window,
         identity.forgotten_up_to(partition),
+        retried=request.retried,
     )
     failure = _excess(scope, table, after, record)
     if failure is not None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dynamo.messages import Effect
 from dynamo.types import ItemKey
 
-PUTS, GETS, OUTCOMES, REPAIRS, HANDOFF, STRAYS = range(6)
+PUTS, GETS, OUTCOMES, REPAIRS, HANDOFF, STRAYS, CLOSING = range(7)
 TAG_BITS = 3
 TAG_MASK = (1 << TAG_BITS) - 1
 

@@ -9,8 +9,8 @@
 What travels is the whole merged record, never a bare dot. Before anything is written a failure is
 `not applied`; after that it is `unknown`, and it is said as soon as success has become impossible.
 
-A hint leaves only when this node's own copy is durable. So no hint ever holds a dot that its
-coordinator may have forgotten, and gaps may be closed without asking all fallbacks (decision 011).
+A hint leaves only when this node's own copy is durable, so that it is never the only memory of a
+dot whose gap owners could agree to close while this node is one of them (decisions 011 and 019).
 """
 
 from dynamo.coordination.composing import Composed, composed, refusal

@@ -9,6 +9,7 @@ Invariant: `ring` and `target` bear the epoch's number. While joint the old memb
 change whose newcomer dies can be cancelled without it.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgpack
@@ -77,6 +78,7 @@ class Topology(NamedTuple):
         return packed
 
     @staticmethod
+    @lru_cache(maxsize=4)  # every member tells of the same few
     def decoded(data: bytes) -> "Topology":
         """The inverse. Raises InvalidRequest with the reason for what anybody may have sent."""
         try:

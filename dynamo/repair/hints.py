@@ -139,9 +139,10 @@ class Hints:
         self._meters.hints_kept += 1
         return True
 
-    def get(self, source: Source, message: ReplicaGet) -> Send | None:
+    def get(self, source: Source, message: ReplicaGet, *, strays: bool = False) -> Send | None:
         """What is kept of an item, for a coordinator that misses its owners; None from an owner.
-        Nothing kept is no answer: it says nothing of what the owners hold."""
+        Nothing kept is no answer: it says nothing of what the owners hold. `strays`: what this
+        node holds as a former owner is an answer too, though no reader should be shown it."""
         _, id, key, known = message
         table, partition = self._tables.get(table_of_key(key)), partition_of_key(key)
         if table is None or partition >= self._rings.ring.partitions:
@@ -149,7 +150,7 @@ class Hints:
         owners = self._rings.owners(partition, table.n)
         if self._me in owners:
             return None
-        record = self.held(key, owners)
+        record = self.held(key, owners, strays=strays)
         if record is None:
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, NO_HINT))
         if known == DIGEST_ONLY:
@@ -158,11 +159,12 @@ class Hints:
             return Send(source, ReplicaSame(REPLICA_SAME, id))
         return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
 
-    def held(self, key: ItemKey, owners: tuple[NodeId, ...]) -> bytes | None:
+    def held(
+        self, key: ItemKey, owners: tuple[NodeId, ...], *, strays: bool = False
+    ) -> bytes | None:
         """What is kept of an item, for all its owners together."""
-        if not self._kept:
-            return None
-        found = [self._at(hint_key(owner, key)) for owner in owners if owner in self._kept]
+        places = [hint_key(owner, key) for owner in owners if owner in self._kept]
+        found = [self._at(place) for place in (*places, *([key] if strays else []))]
         records = [record for record in found if record is not None]
         if len(records) < 2:
             return records[0] if records else None

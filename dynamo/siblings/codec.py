@@ -1,6 +1,7 @@
 """A record as bytes, and a context as bytes.
 
     record  = digest (8 bytes) + msgpack [format, mark, vector, gaps, floor, operations, values]
+              or, of format 3,   [format, mark, vector, gaps, floor, operations, retried, values]
     context = format (1) + item's tag (4) + msgpack [vector, gaps, stamp, operations] + check (4)
 
 The digest is the first half of mmh3 x64 128 over what follows. It is the record's checksum on
@@ -29,6 +30,8 @@ from dynamo.siblings.record import (
 from dynamo.types import ItemKey
 
 RECORD_FORMAT = 2
+RETRIED_FORMAT = 3
+"""Of a record in which some operations were tried more than once."""
 CONTEXT_FORMAT = b"\x01"
 DIGEST_BYTES = 8
 MARK_BYTES = 8
@@ -45,9 +48,12 @@ _pack = msgpack.Packer(autoreset=True).pack
 
 def encode_record(record: Record) -> bytes:
     """The record's bytes, digest first."""
-    (vector, gaps), floor, operations, values = record
-    mark = mark_of(record)
-    body = _pack((RECORD_FORMAT, mark, vector, gaps or None, floor, operations, values))
+    (vector, gaps), floor, operations, values, retried = record
+    mark, known = mark_of(record), gaps or None
+    if retried:
+        body = _pack((RETRIED_FORMAT, mark, vector, known, floor, operations, retried, values))
+    else:
+        body = _pack((RECORD_FORMAT, mark, vector, known, floor, operations, values))
     data: bytes = _digest(body)[:DIGEST_BYTES] + body
     return data
 
@@ -55,35 +61,43 @@ def encode_record(record: Record) -> bytes:
 def mark_of(record: Record) -> bytes:
     """What two replicas compare (see above).
 
+    A record of which nothing was tried twice has the mark that it had before that was told.
     Not the digest: replicas prune what they remember of old operations each in its own time, and a
     mapping's order tells who wrote first, so the same record has several forms of bytes. Two that
     supersede each other have one history and the same live dots, and a dot names one value for
     ever.
     """
-    (vector, gaps), _, _, values = record
-    known = _pack(
-        (
-            sorted(vector.items()),
-            sorted(gaps.items()) if gaps else None,
-            sorted([(value.actor, value.counter) for value in values]),
-        )
+    (vector, gaps), _, _, values, retried = record
+    known = (
+        sorted(vector.items()),
+        sorted(gaps.items()) if gaps else None,
+        sorted([(value.actor, value.counter) for value in values]),
     )
-    mark: bytes = _digest(known)[:MARK_BYTES]
+    mark: bytes = _digest(_pack((*known, retried) if retried else known))[:MARK_BYTES]
     return mark
 
 
 def decode_record(data: bytes) -> Record:
     """The inverse. Raises CorruptData for anything that `encode_record` did not make."""
     try:
-        form, mark, vector, gaps, floor, operations, values = msgpack.unpackb(
+        parts = msgpack.unpackb(
             memoryview(data)[DIGEST_BYTES:], use_list=False, strict_map_key=False
         )
-        if form != RECORD_FORMAT:
-            raise CorruptData(f"record of unknown format {form!r}")
+        retried = ()
+        if parts[0] == RECORD_FORMAT:
+            _, mark, vector, gaps, floor, operations, values = parts
+        elif parts[0] == RETRIED_FORMAT:
+            _, mark, vector, gaps, floor, operations, retried, values = parts
+        else:
+            raise CorruptData(f"record of unknown format {parts[0]!r}")
         if data[MARK_AT : MARK_AT + MARK_BYTES] != mark:
             raise CorruptData("a record's mark is not where it belongs")
         record = Record(
-            History(vector, gaps or NO_GAPS), floor, operations, tuple(map(Value._make, values))
+            History(vector, gaps or NO_GAPS),
+            floor,
+            operations,
+            tuple(map(Value._make, values)),
+            retried,
         )
         if not _is_sound(record):
             raise CorruptData("the parts of a record do not fit together")
@@ -99,7 +113,7 @@ def _is_sound(record: Record) -> bool:
 
     `join` and `sum` look at all parts of one kind in one call; what is of another type raises.
     """
-    (vector, gaps), floor, operations, values = record
+    (vector, gaps), floor, operations, values, retried = record
     if type(vector) is not dict or type(operations) is not dict:
         return False
     if vector and (min(vector.values()) < 1 or type(sum(vector.values())) is not int):
@@ -110,6 +124,8 @@ def _is_sound(record: Record) -> bool:
     if type(floor) is not int or len(b"".join(operations)) != OPERATION_BYTES * len(operations):
         return False
     if operations and not _STATES.issuperset(operations.values()):
+        return False
+    if retried and not _are_ids(retried):
         return False
     for value in values:
         actor, counter, _, operation, _ = value

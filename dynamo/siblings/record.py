@@ -3,6 +3,7 @@
     Record = history (all dots ever seen here)
            + values  (those not yet overwritten, each under its own dot)
            + operations (recent ids whose value is gone) and a floor for the forgotten ones
+           + retried (ids that may have a second dot somewhere, which are remembered for longer)
 
 The law is that of a join: `merge` is commutative, associative and idempotent, and a value survives
 it if and only if each side either holds the value or has never seen its dot (Preguiça, Baquero et
@@ -13,7 +14,9 @@ A client's retry may give one operation several dots, by several coordinators. T
 readers are shown one of them, and if any of them was overwritten all are. The record keeps every
 dot: one that it covers and does not hold was overwritten. The ids of overwritten values are
 remembered for a bounded window; below the `floor` a retry is answered `unknown` instead of being
-applied twice.
+applied twice. A coordinator that is cut off keeps its attempt until it is back; only the id tells
+then that the value was replaced. So the ids of operations that were tried more than once stay for
+an hour of the item's own time, however many others there are (decision 018).
 """
 
 import struct
@@ -38,6 +41,14 @@ OPERATIONS_MIN = 8
 """So many ids stay however old they are: `outcome` of a cool key answers hours later."""
 
 
+RETRIED_MAX = 256
+"""So many ids that were tried more than once stay, however many others come. Raising it: more of
+the writes that a partition hides may be replaced before one comes back as a sibling; lowering
+it: smaller records where clients retry much."""
+RETRIED_MS = 3_600_000
+"""For so long, against the newest of the item's operations."""
+
+
 class Value(NamedTuple):
     """One live value under its dot; `payload` None is a last-write-wins tombstone."""
 
@@ -56,6 +67,8 @@ class Record(NamedTuple):
     """Stamp of the newest forgotten operation."""
     operations: Mapping[OperationId, int]
     values: tuple[Value, ...]
+    retried: tuple[OperationId, ...] = ()
+    """Those of its operations, live or gone, that were tried more than once; in order."""
 
 
 class Seen(NamedTuple):
@@ -100,14 +113,18 @@ def merge(one: Record, other: Record, rule: ConflictRule, window: Window) -> Rec
     if rule == "lww":
         live = _latest(live, gone)
     values = tuple(sorted(live))
-    floor = max(one.floor, other.floor)
-    return _bounded(one.history.union(other.history), floor, gone, values, window)
+    floor, retried = max(one.floor, other.floor), one.retried
+    if other.retried and other.retried != retried:
+        retried = tuple(sorted({*retried, *other.retried}))
+    return _bounded(one.history.union(other.history), floor, gone, values, window, retried)
 
 
 def supersedes(one: Record, other: Record) -> bool:
-    """Whether `one` knows all that `other` knows: its dots, its operation ids, and which of the
-    values are gone."""
+    """Whether `one` knows all that `other` knows: its dots, its operation ids, which of them were
+    tried more than once, and which of the values are gone."""
     if not one.history.descends(other.history):
+        return False
+    if other.retried and not set(one.retried).issuperset(other.retried):
         return False
     operations = one.operations
     if not (other.operations.keys() <= operations.keys()):
@@ -140,9 +157,12 @@ def written(
     rule: ConflictRule,
     window: Window,
     forgotten_up_to: int = 0,
+    *,
+    retried: bool = False,
 ) -> Record:
     """The record after a coordinator's put of `value` (payload None: delete) by a writer who
-    had `seen` that much. Values it saw are replaced, others stay as siblings.
+    had `seen` that much. Values it saw are replaced, others stay as siblings. `retried`: it is not
+    the operation's first attempt.
 
     Under `lww` the latest of all stays, and that need not be the new one.
     """
@@ -164,7 +184,15 @@ def written(
     if seen is not UNSEEN and seen.history is not known:
         known = known.union(seen.history)
     history = known.with_dot(value.actor, value.counter, forgotten_up_to)
-    return _bounded(history, record.floor, gone, tuple(kept), window)
+    marked = _with(record.retried, value.operation) if retried else record.retried
+    return _bounded(history, record.floor, gone, tuple(kept), window, marked)
+
+
+def tried_again(record: Record, operation: OperationId, window: Window) -> Record:
+    """The record, which knows the operation, once it knows that it was tried more than once."""
+    history, floor, operations, values, retried = record
+    marked = _with(retried, operation)
+    return _bounded(history, floor, operations, values, window, marked)
 
 
 def voided(
@@ -179,7 +207,7 @@ def voided(
     own, so that a history tells who knows of the refusal."""
     history = record.history.with_dot(actor, counter, forgotten_up_to)
     gone = {**record.operations, operation: VOID}
-    return _bounded(history, record.floor, gone, record.values, window)
+    return _bounded(history, record.floor, gone, record.values, window, record.retried)
 
 
 def fate(record: Record, operation: OperationId) -> int | None:
@@ -296,23 +324,53 @@ def _joined_operations(
     return joined
 
 
+def _with(retried: tuple[OperationId, ...], operation: OperationId) -> tuple[OperationId, ...]:
+    return retried if operation in retried else tuple(sorted((*retried, operation)))
+
+
 def _bounded(
     history: History,
     floor: int,
     operations: Mapping[OperationId, int],
     values: tuple[Value, ...],
     window: Window,
+    retried: tuple[OperationId, ...],
 ) -> Record:
     """The record with its list of ids cut to the window, and the floor raised to the cut."""
     excess = len(operations) - OPERATIONS_MIN
-    if excess <= 0:
+    if retried:
+        retried = _still_kept(operations, values, retried)
+    elif excess <= 0:
         return Record(history, floor, operations, values)
     ordered = sorted(operations)
-    oldest = operation_stamp(ordered[-1]) - (window.retry_window_ms << LOGICAL_BITS)
+    newest = operation_stamp(ordered[-1]) if ordered else 0
+    if retried:
+        kept = set(retried)
+        ordered = [operation for operation in ordered if operation not in kept]
+        excess = len(ordered) - OPERATIONS_MIN
+    oldest = newest - (window.retry_window_ms << LOGICAL_BITS)
     cut = max(0, len(ordered) - window.operations_max)
     while cut < excess and operation_stamp(ordered[cut]) < oldest:
         cut += 1
     if not cut:
-        return Record(history, floor, operations, values)
+        return Record(history, floor, operations, values, retried)
     floor = max(floor, operation_stamp(ordered[cut - 1]))
-    return Record(history, floor, {key: operations[key] for key in ordered[cut:]}, values)
+    left = sorted((*ordered[cut:], *(each for each in retried if each in operations)))
+    return Record(history, floor, {key: operations[key] for key in left}, values, retried)
+
+
+def _still_kept(
+    operations: Mapping[OperationId, int],
+    values: tuple[Value, ...],
+    retried: tuple[OperationId, ...],
+) -> tuple[OperationId, ...]:
+    """Those that are known at all and are not too old, the newest if they are too many."""
+    live = {value.operation for value in values}
+    newest = max(map(operation_stamp, (*operations, *live)), default=0)
+    oldest = newest - (RETRIED_MS << LOGICAL_BITS)
+    kept = [
+        each
+        for each in retried
+        if (each in operations or each in live) and operation_stamp(each) >= oldest
+    ]
+    return tuple(kept[-RETRIED_MAX:])

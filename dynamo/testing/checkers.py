@@ -14,9 +14,10 @@ by itself only when the replicas have exchanged what they know, so until then it
 its successor. If that successor was read, and replaced by its readers, before a crash took it from
 the only memory that it was in, nobody is left who knows, and the other dot stays: so for such a
 write only successors count at the end whose authors were told by a replica that they are durable
-(seed 59: an outcome alone said `applied`, for others had replaced it). And such a write may come
-back when the record has forgotten its operation, so that no retry is told from a new write: P4
-holds within the retry window (decision 017; `check_final` counts them).
+(seed 59: an outcome alone said `applied`, for others had replaced it). And a retry that a partition
+hides may come back if the first attempt was replaced by somebody who did not know of the retry, and
+more ids than a record remembers came since: then nothing tells it from a new write (decision 018;
+`check_final` counts them, and the other way round, which is the common one, forgives nothing).
 """
 
 from dynamo.siblings.codec import decode_record
@@ -117,18 +118,23 @@ def alike(one: Record, other: Record) -> bool:
 
 def check_final(history: KeyHistory, found: int, record: Record | None = None) -> int:
     """The maximal set, exactly: also writes of many attempts are shown only if nothing replaced
-    them, now that all replicas know everything. How many are back because the record has forgotten
-    their operations since: beyond the retry window nothing is promised, but it is counted. Without
-    a `record` none may be."""
+    them, now that all replicas know everything. How many are back although they were replaced,
+    because an attempt of theirs came late: it is counted. Without a `record` none may be."""
     back = 0
     for number in numbers(found):
         write = history.writes[number]
         forbidden = history.forbidden if write.uncertain < 2 else history.durably_replaced()
         if write.bit & (forbidden | history.replaced_by(found)):
-            if write.uncertain < 2 or record is None or not forgotten(record, write.operation):
+            if record is None or not _came_late(record, write.operation):
                 raise Violation(f"at the end {write} is back, beside {history.describe(found)}")
             back += 1
     return back
+
+
+def _came_late(record: Record, operation: OperationId) -> bool:
+    """Whether this is a retry that a partition hid until its operation was forgotten, which was
+    replaced where nobody knew of the retry."""
+    return operation in record.retried and forgotten(record, operation)
 
 
 def _not_outdone(history: KeyHistory, missing: int, found: int, stamp: int) -> int:

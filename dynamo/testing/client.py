@@ -97,7 +97,7 @@ class Client:
         self._sequence += 1
         operation = operation_id(stamp, self._session, self._sequence)
         write = history.invoke(operation, payload, context, self.world.now)
-        self.world.note(f"{self.name} begins {write} in place of {context.seen:b}")
+        self.world.note(self.name, "begins", write, "in place of", bin(context.seen))
         self._attempt(write, context, then, ask, "")
         return write
 
@@ -112,8 +112,6 @@ class Client:
         """Through a coordinator, another one than the last."""
         history = write.key
         node = self._coordinator(history, last)
-        write.attempts += 1
-        write.uncertain += 1
         put = Put(
             kind=PUT,
             id=self._calls.next_id(),
@@ -126,7 +124,10 @@ class Client:
             payload=write.payload,
             operation=write.operation,
             w=0,
+            retried=write.uncertain > 0,
         )
+        write.attempts += 1
+        write.uncertain += 1
 
         def answered(answer: Any) -> None:
             if answer not in (LOST, UNREACHABLE) and answer.kind == PUT_DONE:
@@ -152,12 +153,12 @@ class Client:
         write.heard = True
         write.key.acknowledge(write, self.world.now)
         self._count(write, "acknowledged")
-        self.world.note(f"{self.name} is told of {write}")
+        self.world.note(self.name, "is told of", write)
         then(Context(answer.context, write.replaces | write.bit, answer.stamp))
 
     def _gave_up(self, write: Write, then: Callable[[Context | None], None], ask: bool) -> None:
         """No attempt was answered well."""
-        self.world.note(f"{self.name} gives up {write}")
+        self.world.note(self.name, "gives up", write)
         if not write.uncertain:
             write.key.deny(write, self.world.now)
             self._count(write, "not applied")
@@ -204,7 +205,7 @@ class Client:
                     history.deny(write, self.world.now)
             self._look_at_ring(answer)
             self.counts[f"outcome {state}"] += 1
-            self.world.note(f"{self.name} asked what became of {write}: {state}")
+            self.world.note(self.name, "asked what became of", write, "and hears", state)
             then()
 
         self._calls.call(node or self._coordinator(history, ""), ask, answered, PATIENCE_MS)

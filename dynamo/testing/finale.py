@@ -124,8 +124,9 @@ class Finale:
         token = encode_context(ItemKey(b""), seen_by_reader(record))
         if len(token) > CONTEXT_BYTES_MAX:
             raise Violation(f"the context of {history.name} has {len(token)} bytes")
-        if len(record.operations) > self._cluster.config.limits.operations_max:
-            raise Violation(f"{history.name} remembers {len(record.operations)} operations")
+        remembered = len(record.operations) - len(record.retried)
+        if remembered > self._cluster.config.limits.operations_max:
+            raise Violation(f"{history.name} remembers {remembered} operations")
 
     def _nothings(self, history: KeyHistory, item: ItemKey) -> Iterator[Record]:
         """What the owners would take the item for if they held nothing of it."""

@@ -1,6 +1,6 @@
 """A simulated process's connections: one link to each peer, and its clients.
 
-    n1 dials n2, n3 · n2 dials n3        the lower name dials, again and again, with backoff
+    n1 dials n2, n3 · n2 dials n3        the lower name dials, with backoff, until a link is open
     hello ─▶ accepted? ─▶ hello back, open ─▶ open        `is your disk an old copy?` with it
     a newer link ─▶ the older one is cut, and nothing arrives from it any more
 
@@ -70,16 +70,17 @@ class Links:
         self._of: dict[Source, tuple[Connection, int]] = {}
         self._sources: dict[Connection, Source] = {}
         self._dialing: dict[NodeId, Connection] = {}
+        self._sought: set[NodeId] = set()
+        """Peers that are dialed again and again now."""
         self._old_copies: set[NodeId] = set()
         """Peers that accepted a connection and turned out to stand on an old copy of their disk:
         the next hello says so."""
         self._clients = 0
 
-    def begin(self) -> None:
-        """Dial every peer that is this node's to dial, from now on."""
+    def seek_all(self) -> None:
+        """Dial every member that is this node's to dial and has no link."""
         for peer in self._around.config.nodes:
-            if self._owner.name < peer.name:
-                self._dial(peer.name, float(self._timing.reconnect_delay_ms_min))
+            self._seek(peer.name)
 
     def source(self, connection: Connection) -> Source | None:
         """Who speaks there; None once another link has taken its place."""
@@ -128,6 +129,7 @@ class Links:
             self._owner.feed(ClientGone(source))
         else:
             self._owner.feed(PeerDown(source, reason))
+            self._seek(source)
 
     def greet(self, connection: Connection, name: NodeId, theirs: Boot, i_am_old: bool) -> None:
         """A peer says hello: answer with this node's own, and open the link, unless the peer knows
@@ -155,21 +157,28 @@ class Links:
         peer = NodeId(connection.names[ACCEPTOR])
         self._open(connection, DIALER, peer, (incarnation, number))
 
+    def _seek(self, peer: NodeId) -> None:
+        """Dial a peer until there is a link to it, if that is this node's to do."""
+        if self._owner.name < peer and peer not in self._sought:
+            self._sought.add(peer)
+            self._dial_after(peer, float(self._timing.reconnect_delay_ms_min))
+
+    def _dial_after(self, peer: NodeId, delay_ms: float) -> None:
+        wait_ms = self._rng.uniform(0.5, 1.0) * delay_ms
+        self._around.world.at(wait_ms, self._owner.post, self._dial, peer, delay_ms)
+
     def _dial(self, peer: NodeId, delay_ms: float) -> None:
-        """Keep one link to a peer, with backoff."""
+        """One attempt, and the next one later if it comes to nothing."""
         owner, network = self._owner, self._network
-        if owner.draining:
+        if owner.draining or peer in self._of or not owner.knows(peer):
+            self._sought.discard(peer)
             return
-        under_way = self._dialing.get(peer) in network.connections
-        if peer in self._of or under_way or not owner.knows(peer):
-            delay_ms = float(self._timing.reconnect_delay_ms_min)
-        else:
+        if self._dialing.get(peer) not in network.connections:
             delay_ms = min(delay_ms * 2, float(self._timing.reconnect_delay_ms_max))
             if network.reaches(owner.name, peer):
                 latency = network.latency_ms(network.route(owner.name, peer))
                 self._around.world.at(latency, self._knock, peer)
-        wait = self._rng.uniform(0.5, 1.0) * delay_ms
-        self._around.world.at(wait, owner.post, self._dial, peer, delay_ms)
+        self._dial_after(peer, delay_ms)
 
     def _knock(self, peer: NodeId) -> None:
         """This node's hello is at the peer's door."""

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from dynamo.config import NodeLimits
+from dynamo.config import Limits, NodeLimits
 from dynamo.coordination import composing
 from dynamo.coordination.gate import Gate
 from dynamo.coordination.gets import Gets
@@ -27,10 +27,14 @@ from dynamo.testing.scenario import TABLES, Shape
 _written = records.written
 
 
-def _delete_forgets(record: Record, seen: Seen, value: Value, *rest: Any) -> Record:
+def _delete_forgets(record: Record, seen: Seen, value: Value, *rest: Any, **named: Any) -> Record:
     if value.payload is None:
         return records.NOTHING
-    return _written(record, seen, value, *rest)
+    return _written(record, seen, value, *rest, **named)
+
+
+def _first_attempt(retried: Any, operation: Any) -> Any:
+    return retried
 
 
 def _no_exchange(self: Exchange, up: Any, now_ms: float) -> list[Any]:
@@ -125,6 +129,14 @@ _BOUNDED = Shape(
     ),
 )
 
+_CUT_OFF = Shape(
+    nodes=3,
+    keys=4,
+    tracks=6,
+    kinds=("partition", "one-way", "pause", "flapping", "delay"),
+    limits=Limits(operations_max=8),
+    spares=0,
+)
 _LOST = Shape(nodes=3, tracks=4, kinds=("lost disk", "lost disk", "crash", "delay", "loss"))
 
 BUGS = {
@@ -141,6 +153,7 @@ BUGS = {
         "A replica that may not answer a read answers that there is nothing.",
         ((Gets, "refuse", _refused_is_nothing),),
         _LOST,
+        seed=1,
     ),
     "full disk taken for a written one": Bug(
         "What found no room is acknowledged, and gone at the next crash.",
@@ -152,13 +165,19 @@ BUGS = {
         "A replica says `not found` of what its disk no longer reads.",
         ((Trees, "get", _damaged_is_missing),),
         _DAMAGE,
-        seed=37,
+        seed=30,
     ),
     "old image serves at once": Bug(
         "A disk from the past answers reads before anybody could say what it is.",
         ((Kernel, "__init__", _counts_unconfirmed),),
         _OLD,
         seed=56,
+    ),
+    "retry taken for a first attempt": Bug(
+        "A coordinator that was cut off comes back with a value that was replaced meanwhile.",
+        ((records, "_with", _first_attempt),),
+        _CUT_OFF,
+        seed=12,
     ),
     "no exchange": Bug(
         "Replicas that missed a write keep missing it until somebody reads.",

@@ -51,10 +51,10 @@ class World:
             call(*arguments)
         self.now = max(self.now, time_ms)
 
-    def note(self, text: str) -> None:
-        """One line for whoever follows this run."""
+    def note(self, *words: object) -> None:
+        """One line for whoever follows this run; nothing is put into words for nobody."""
         if self.trace is not None:
-            self.trace(f"{self.now:11.3f} {text}")
+            self.trace(f"{self.now:11.3f} {' '.join(map(str, words))}")
 
 
 class WallClock:

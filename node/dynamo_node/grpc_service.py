@@ -213,7 +213,9 @@ class KvService(kv_pb2_grpc.KVServicer):
 def _put(named: OperationToken, request: Write, payload: bytes | None, deadline_ms: int) -> Put:
     table, key, sort_key, operation = named
     seen, w, strict = request.context or None, request.w, request.strict
-    return Put(PUT, 0, deadline_ms, 0, table, key, sort_key, seen, payload, operation, w, strict)
+    known = bool(request.operation_id)  # who names an operation may be trying it again
+    written = (table, key, sort_key, seen, payload, operation, w, strict, known)
+    return Put(PUT, 0, deadline_ms, 0, *written)
 
 
 async def _abort(

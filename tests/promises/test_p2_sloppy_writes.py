@@ -5,12 +5,16 @@ from dataclasses import replace
 from itertools import combinations
 
 import pytest
-from kernel_cluster import CART, SESSION, KernelCluster, done, small
+from kernel_cluster import CART, SESSION, KernelCluster, done, gaps_in, small
 
 from dynamo.coordination.peers import SILENT_AFTER_MS
+from dynamo.coordination.puts import GAPS_MAX
 from dynamo.errors import Code
-from dynamo.messages import GET, Failed, Get, HintPut, PutDone
-from dynamo.types import NodeId
+from dynamo.history import NO_GAPS, History
+from dynamo.messages import GET, HINT_PUT, Failed, Get, HintPut, PutDone
+from dynamo.siblings.codec import encode_record
+from dynamo.siblings.record import Record, Value
+from dynamo.types import NodeId, Stamp
 
 KEY = b"cart of alice"
 OLD, NEW = b"old", b"new"
@@ -370,3 +374,29 @@ def test_only_members_hand_hints() -> None:
     with pytest.raises(AssertionError, match="not for you to send here"):
         cluster.hear(fallbacks[1], hint)
     assert cluster.place(KEY, CART)[1] == hint.key
+
+
+def test_a_gap_stays_open_while_a_fallback_keeps_what_lies_in_it() -> None:
+    """A coordinator shipped a write, forgot it in a crash, and only a hint has it (seed 25)."""
+    cluster = five()
+    (first, second, third), (fallback, _) = roles(cluster)
+    cluster.stop(third)
+    for number in range(4):
+        context = done(cluster.put(first, KEY, b"%d" % number, cluster.get(second, KEY).context))
+        cluster.crash(first)
+        cluster.start(first)
+    cluster.start(third)
+    cluster.pass_ms(3000)
+    record = cluster.record(first, KEY)
+    ((actor, gaps),) = record.history.gaps.items()
+    lost = Value(actor, gaps[-1][0], Stamp(1), cluster.operation(), b"acknowledged")
+    hinted = encode_record(Record(History({actor: lost.counter}, NO_GAPS), 0, {}, (lost,)))
+    hint = HintPut(HINT_PUT, 8, cluster.place(KEY)[1], hinted, b"", second)
+    cluster.hear(fallback, hint, first)
+    context = done(cluster.put(first, KEY, b"new", context))
+    assert gaps_in(context) >= GAPS_MAX
+    assert cluster.record(first, KEY).history.gaps, "somebody keeps what lies in one"
+    cluster.pass_ms(3000)
+    assert cluster.values(third, KEY, r=3) == [b"acknowledged", b"new"]
+    context = done(cluster.put(first, KEY, b"merged", cluster.get(first, KEY).context))
+    assert not cluster.record(first, KEY).history.gaps, "all agree, and nobody keeps a hint"

@@ -50,6 +50,8 @@ WALL_MS = 1_700_000_000_000
 CART = TableId(1)
 CLIENT = 7
 PARTITIONS = 16
+N1, N2, N3, N4, N5 = (NodeId(f"n{number}") for number in range(1, 6))
+KEYS = [b"key-%d" % number for number in range(40)]
 
 
 def place_of(name: NodeId) -> tuple[str, int]:
@@ -270,3 +272,21 @@ def is_ring_error(answer: Any, unknown: bool) -> bool:
         and answer.code == Code.WRONG_RING
         and answer.unknown == unknown
     )
+
+
+def written_cluster() -> BrainCluster:
+    """Three nodes that hold the keys, and a fourth that is started."""
+    cluster = BrainCluster()
+    for key in KEYS:
+        cluster.written(N1, key, b"old")
+    cluster.add(N4)
+    return cluster
+
+
+def joining_cluster() -> BrainCluster:
+    """The same in the joint epoch: decided, nothing copied yet."""
+    cluster = written_cluster()
+    answer = cluster.join(N2, N4)
+    assert answer is not None
+    assert answer.verdict == "won"
+    return cluster

@@ -1,47 +1,36 @@
 """Ring changes end to end in the core: joins, leaves, barriers, restarts, cancelled and forced."""
 
 import pytest
-from brain_cluster import CLIENT, BrainCluster, is_ring_error, place_of
+from brain_cluster import (
+    CLIENT,
+    KEYS,
+    N1,
+    N2,
+    N3,
+    N4,
+    N5,
+    BrainCluster,
+    is_ring_error,
+    joining_cluster,
+    place_of,
+    written_cluster,
+)
 
 from dynamo.membership.paxos import Decided, Voter
 from dynamo.membership.topology import FORCED_STEP, founding, sworn_in
 from dynamo.membership.words import as_fields
 from dynamo.messages import (
     FAILED,
-    REPLICA_GET,
     REPLICA_PUT,
-    REPLICA_REFUSED,
     Received,
-    ReplicaGet,
     ReplicaPut,
 )
-from dynamo.messages_members import CLIENT_EPOCH, EPOCH_WORD, ClientEpoch, EpochWord
-from dynamo.ports import BEHIND
+from dynamo.messages_members import EPOCH_WORD, ClientEpoch, EpochWord
 from dynamo.ring.placement import plan
 from dynamo.ring.ring import Member
-from dynamo.types import Actor, ItemKey, NodeId
+from dynamo.types import Actor, ItemKey
 
-N1, N2, N3, N4, N5 = (NodeId(f"n{number}") for number in range(1, 6))
 FOURTH = Member(N4, "n4", "", 1.0)
-KEYS = [b"key-%d" % number for number in range(40)]
-
-
-def written_cluster() -> BrainCluster:
-    """Three nodes that hold the keys, and a fourth that is started."""
-    cluster = BrainCluster()
-    for key in KEYS:
-        cluster.written(N1, key, b"old")
-    cluster.add(N4)
-    return cluster
-
-
-def joining_cluster() -> BrainCluster:
-    """The same in the joint epoch: decided, nothing copied yet."""
-    cluster = written_cluster()
-    answer = cluster.join(N2, N4)
-    assert answer is not None
-    assert answer.verdict == "won"
-    return cluster
 
 
 def moving_key(cluster: BrainCluster) -> bytes:
@@ -168,38 +157,6 @@ def test_who_has_not_heard_of_the_change_gets_no_quorum_and_hears_of_it() -> Non
     cluster.release(N3)
     assert cluster.epochs()[N3] == 2
     assert [word for word in cluster.answers.values() if is_ring_error(word, unknown=True)]
-
-
-@pytest.mark.parametrize("kind", [REPLICA_GET, REPLICA_PUT])
-def test_a_link_that_has_not_spoken_for_the_joint_epoch_is_refused(kind: int) -> None:
-    cluster = joining_cluster()
-    _, item = cluster.key_of(KEYS[0])
-    record = cluster.stores[N1].get(item)
-    assert record is not None
-    stranger = {
-        REPLICA_GET: ReplicaGet(REPLICA_GET, 99, item, None),
-        REPLICA_PUT: ReplicaPut(REPLICA_PUT, 99, item, record, b""),
-    }[kind]
-    answer = cluster.ask(N1, stranger)
-    assert (answer.kind, answer.cause) == (REPLICA_REFUSED, BEHIND)
-
-
-def test_a_client_that_says_its_epoch_reads_replicas_itself() -> None:
-    cluster = joining_cluster()
-    _, item = cluster.key_of(KEYS[0])
-    cluster.feed(N1, received(ClientEpoch(CLIENT_EPOCH, 1)))
-    assert cluster.ask(N1, ReplicaGet(REPLICA_GET, 98, item, None)).kind == REPLICA_REFUSED
-    cluster.feed(N1, received(ClientEpoch(CLIENT_EPOCH, 2)))
-    assert cluster.ask(N1, ReplicaGet(REPLICA_GET, 99, item, None)).record is not None
-
-
-def test_the_end_of_a_change_bars_nobody_who_knew_its_beginning() -> None:
-    cluster = joining_cluster()
-    _, item = cluster.key_of(KEYS[0])
-    cluster.feed(N1, received(ClientEpoch(CLIENT_EPOCH, 2)))
-    cluster.pass_ms(2000)
-    assert cluster.epochs()[N1] == 3
-    assert cluster.ask(N1, ReplicaGet(REPLICA_GET, 99, item, None)).kind != REPLICA_REFUSED
 
 
 def test_of_two_joins_ordered_at_once_one_wins_and_the_other_is_told() -> None:
