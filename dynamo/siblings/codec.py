@@ -27,7 +27,7 @@ from dynamo.siblings.record import (
     Seen,
     Value,
 )
-from dynamo.types import ItemKey
+from dynamo.types import ItemKey, OperationId
 
 RECORD_FORMAT = 2
 RETRIED_FORMAT = 3
@@ -83,7 +83,7 @@ def decode_record(data: bytes) -> Record:
         parts = msgpack.unpackb(
             memoryview(data)[DIGEST_BYTES:], use_list=False, strict_map_key=False
         )
-        retried = ()
+        retried: tuple[OperationId, ...] = ()
         if parts[0] == RECORD_FORMAT:
             _, mark, vector, gaps, floor, operations, values = parts
         elif parts[0] == RETRIED_FORMAT:
