@@ -437,11 +437,10 @@ class Kernel:
     def _replica_get(self, source: Source, message: ReplicaGet, now: Instant) -> list[Effect]:
         """The commonest question of all: its answer takes no detour through decisions."""
         answer = self._replica.get(source, message)
-        if type(answer.message) is ReplicaRefused or (
-            self._narrow and table_of_key(message.key) in self._narrow
-        ):
-            strays = message.id & TAG_MASK == CLOSING
-            answer = self.hints.get(source, message, strays=strays) or answer
+        closing = message.id & TAG_MASK == CLOSING and not isinstance(source, int)
+        narrow = self._narrow and table_of_key(message.key) in self._narrow
+        if closing or narrow or type(answer.message) is ReplicaRefused:
+            answer = self.hints.get(source, message, strays=closing) or answer
         self._effects.append(answer)
         return []
 

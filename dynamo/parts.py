@@ -77,7 +77,7 @@ def parts_of(
     )
     closing = Closing(
         *(scope.me, scope.rings, scope.tables, CLOSING, Ids(CLOSING, first).next),
-        *(peers.up, replica.make_whole),
+        *(peers.up, hints.keeps_more, replica.make_whole),
     )
     ring, start = ([*scope.rings.members], scope.ring.epoch), identity.epoch
     signs = Signs(peers.words, peers.silent, peers.held)

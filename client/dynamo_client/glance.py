@@ -6,19 +6,21 @@ are all that is used. The layout is that of `dynamo.siblings.codec`; a test hold
 
 import msgpack
 
-from dynamo.siblings.codec import DIGEST_BYTES, RECORD_FORMAT
+from dynamo.siblings.codec import DIGEST_BYTES, RECORD_FORMAT, RETRIED_FORMAT
+
+_FORMATS = (RECORD_FORMAT, RETRIED_FORMAT)
 
 
 def glance(data: bytes) -> tuple[bytes | None, int] | None:
     """(payload, stamp) of a record with exactly one value; None: decode the record."""
     try:
-        form, _, _, _, _, _, values = msgpack.unpackb(
+        parts = msgpack.unpackb(
             memoryview(data)[DIGEST_BYTES:], use_list=False, strict_map_key=False
         )
-        if form != RECORD_FORMAT or len(values) != 1:
+        if parts[0] not in _FORMATS or len(parts) not in (7, 8) or len(parts[-1]) != 1:
             return None
-        _, _, stamp, _, payload = values[0]
-    except (ValueError, TypeError):
+        _, _, stamp, _, payload = parts[-1][0]
+    except (ValueError, TypeError, IndexError):
         return None
     if type(stamp) is not int or not (payload is None or type(payload) is bytes):
         return None

@@ -1,16 +1,17 @@
 """Closing the gaps of a record's history, once nobody holds a dot that lies in one.
 
-    all owners hold it alike ─▶ does another member keep anything newer of it? ─▶ no, of none
-                                  (a hint, or what it has left of a former ring)       │
-        closed here ◀── all alike, still ◀── do the owners hold it alike? ◀────────────┘
+    all owners hold it alike ─▶ does any member keep anything else of it? ─▶ no, none
+                                (a hint, or what it has left of a former ring)   │
+        closed here ◀── all alike, still ◀── do the owners hold it alike? ◀──────┘
 
 A closed gap says "seen, and gone" of every dot in it (decision 001). A dot that a crashed
 coordinator shipped and forgot may be left where no owner looks: at a member that a change made a
 former owner, or in a hint that somebody else made of it. Delivered after the closing, its value
 would be taken for overwritten (simulator, seed 25: an acknowledged write was lost).
 
-Law: copies go from others to owners and never are at neither, for a hint or a stray is removed when
-its owner holds it durably. So the others are asked first, and the owners after all of them.
+Law: a hint or a stray is removed when its owner holds it durably in its record, so a copy goes from
+what is kept for others to what owners hold, and never is in neither. Owners may keep hints as well,
+those who became owners since. So all are asked what they keep, and after all of them the owners.
 
 An answer that does not come leaves the gaps as they are, until a later write finds all alike again.
 """
@@ -36,15 +37,17 @@ for a shorter time after a crash; lowering it: the reverse."""
 class _Asked:
     """One record, and who has not yet answered."""
 
-    __slots__ = ("key", "owners", "record", "waiting")
+    __slots__ = ("key", "others", "owners", "record", "waiting")
 
     def __init__(
         self, key: ItemKey, record: bytes, others: set[NodeId], owners: set[NodeId]
     ) -> None:
         self.key, self.record = key, record
-        self.waiting = others
+        self.others = others
+        """Who may say that it keeps nothing: owners hold the record."""
+        self.waiting = others | owners
         self.owners = owners
-        """To be asked next."""
+        """To be asked once more."""
 
 
 class Closing(Part):
@@ -58,31 +61,37 @@ class Closing(Part):
         tag: int,
         next_id: Callable[[], int],
         up: AbstractSet[NodeId],
+        keeps_more: Callable[[ItemKey, bytes], bool],
         make_whole: Callable[[ItemKey, bytes], object],
     ) -> None:
-        """`tag`: of the ids that `next_id` makes; `up`: who is linked, at any moment; `make_whole`:
-        closes the gaps of a record here, if it is still the newest."""
+        """`tag`: of the ids that `next_id` makes; `up`: who is linked, at any moment; `keeps_more`:
+        whether this node keeps anything else of an item for another; `make_whole`: closes the gaps
+        of a record here, if it is still the newest."""
         self.tag = tag
         self._me, self._rings, self._tables = me, rings, tables
-        self._next_id, self._up, self._make_whole = next_id, up, make_whole
+        self._next_id, self._up = next_id, up
+        self._keeps_more, self._make_whole = keeps_more, make_whole
         self._open: dict[int, _Asked] = {}
 
     def begin(self, key: ItemKey, record: bytes) -> list[Broadcast]:
         """All owners were seen to hold this record."""
         table, rings = self._tables[table_of_key(key)], self._rings
         owners = set(rings.owners(partition_of_key(key), table.n))
-        others = set(rings.members) - owners if table.sloppy or not rings.never_changed else set()
-        asked = _Asked(key, record, others, owners - {self._me})
-        if not others:
-            self._make_whole(key, record)
+        others = set(rings.members) - owners
+        if rings.never_changed and not (table.sloppy and others):
+            self._make_whole(key, record)  # nobody can ever have kept anything
             return []
         if rings.target is not None or self._me not in owners or len(self._open) >= OPEN_MAX:
             return []
-        return self._ask(asked) if self._up >= others | asked.owners else []
+        asked = _Asked(key, record, others, owners - {self._me})
+        if not self._up >= asked.waiting or self._is_open(key) or self._keeps_more(key, record):
+            return []
+        return self._ask(asked)
 
     def refused(self, node: NodeId, id: int, cause: str, now_ms: float) -> list[Broadcast]:
-        """Another member keeps nothing; or an owner does not count."""
-        if cause == NO_HINT and id in self._open and self._open[id].owners:
+        """Another member keeps nothing; or somebody does not know, or does not count."""
+        asked = self._open.get(id)
+        if asked is not None and cause == NO_HINT and node in asked.others:
             return self._answered(node, id)
         self._open.pop(id, None)
         return []
@@ -110,7 +119,15 @@ class Closing(Part):
         for asked in self._open.values():
             assert asked.waiting, "a closing waits for nobody"
 
+    def _is_open(self, key: ItemKey) -> bool:
+        return any(asked.key == key for asked in self._open.values())
+
     def _ask(self, asked: _Asked) -> list[Broadcast]:
+        """The next question; without anybody to ask the gaps are closed."""
+        if not asked.waiting:
+            if not self._keeps_more(asked.key, asked.record):
+                self._make_whole(asked.key, asked.record)
+            return []
         id = self._next_id()
         self._open[id] = asked
         question = ReplicaGet(REPLICA_GET, id, asked.key, asked.record[:DIGEST_BYTES])
@@ -124,8 +141,5 @@ class Closing(Part):
         if asked.waiting:
             return []
         del self._open[id]
-        if not asked.owners:
-            self._make_whole(asked.key, asked.record)
-            return []
         asked.waiting, asked.owners = asked.owners, set()
         return self._ask(asked)

@@ -48,6 +48,7 @@ from dynamo.types import ItemKey, NodeId, TableId
 HINTS_FULL = "hints full"
 """A fallback's refusal: what it keeps for others has reached its bound."""
 LEAVING = "leaves the cluster"
+READDRESSING = "looks through its hints"
 """Another: what it keeps already must be handed over before it goes."""
 PREFIX = b"\xff" * 6
 """Where an item key has its partition and table; no table has that number."""
@@ -142,15 +143,21 @@ class Hints:
     def get(self, source: Source, message: ReplicaGet, *, strays: bool = False) -> Send | None:
         """What is kept of an item, for a coordinator that misses its owners; None from an owner.
         Nothing kept is no answer: it says nothing of what the owners hold. `strays`: what this
-        node holds as a former owner is an answer too, though no reader should be shown it."""
+        node holds as a former owner is an answer too, though no reader should be shown it, and so
+        is what an owner keeps for another beside its own record."""
         _, id, key, known = message
         table, partition = self._tables.get(table_of_key(key)), partition_of_key(key)
         if table is None or partition >= self._rings.ring.partitions:
             return None
         owners = self._rings.owners(partition, table.n)
-        if self._me in owners:
+        is_owner = self._me in owners
+        if is_owner and not strays:
             return None
-        record = self.held(key, owners, strays=strays)
+        if strays and self._unread:
+            return Send(source, ReplicaRefused(REPLICA_REFUSED, id, READDRESSING))
+        record = self.held(key, owners, strays=strays and not is_owner)
+        if is_owner and (record is None or record[:DIGEST_BYTES] == known):
+            return None
         if record is None:
             return Send(source, ReplicaRefused(REPLICA_REFUSED, id, NO_HINT))
         if known == DIGEST_ONLY:
@@ -158,6 +165,11 @@ class Hints:
         if known == record[:DIGEST_BYTES]:
             return Send(source, ReplicaSame(REPLICA_SAME, id))
         return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
+
+    def keeps_more(self, key: ItemKey, record: bytes) -> bool:
+        """Whether this owner may keep anything of an item for another that `record` is not."""
+        owners = self._rings.owners(partition_of_key(key), self._tables[table_of_key(key)].n)
+        return bool(self._unread) or self.held(key, owners) not in (None, record)
 
     def held(
         self, key: ItemKey, owners: tuple[NodeId, ...], *, strays: bool = False

@@ -127,7 +127,8 @@ class Replica:
         told = decode_record(record)
         values = tuple(value for value in told.values if value.operation not in fenced)
         kept = {each: state for each, state in told.operations.items() if each not in fenced}
-        return encode_record(told._replace(operations=kept, values=values))
+        retried = tuple(each for each in told.retried if each not in fenced)
+        return encode_record(told._replace(operations=kept, values=values, retried=retried))
 
     def _refused(self, source: Source, id: int, cause: str) -> list[Effect]:
         self._meters.replica_put_failed.count_instant()

@@ -124,7 +124,8 @@ def supersedes(one: Record, other: Record) -> bool:
     tried more than once, and which of the values are gone."""
     if not one.history.descends(other.history):
         return False
-    if other.retried and not set(one.retried).issuperset(other.retried):
+    marks = other.retried
+    if marks and marks != one.retried and not set(one.retried).issuperset(marks):
         return False
     operations = one.operations
     if not (other.operations.keys() <= operations.keys()):

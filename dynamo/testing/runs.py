@@ -3,26 +3,32 @@
 import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import count
 from multiprocessing import get_context
 
 from dynamo.testing.faults import KINDS
 from dynamo.testing.scenario import Result, Scenario
 from dynamo.testing.swarm import drawn
 
+WORLDS_KEPT = 8
+"""So many runs leave their worlds, 20 MB each, before they are looked for."""
+_runs = count(1)
 COMMAND = "python -m dynamo.testing --seed {seed}"
 
 
 def run_seed(seed: int) -> Result:
     """One run of the shape that the seed draws. What nobody expected is a finding as well.
 
-    A run makes hardly any cycles; looking for them all the time would be a sixth of its time.
+    A run makes hardly any cycles; looking for them all the time would be a sixth of its time. But a
+    whole world is one when its run is over.
     """
     gc.disable()
     try:
         return Scenario(seed, drawn(seed)).run()
     finally:
         gc.enable()
-        gc.collect()
+        if next(_runs) % WORLDS_KEPT == 0:
+            gc.collect()
 
 
 def run_seeds(seeds: Iterable[int], jobs: int) -> Iterator[Result]:

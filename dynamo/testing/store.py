@@ -156,7 +156,7 @@ class Disk:
         self, key: ItemKey, owners: tuple[NodeId, ...], since_ms: float
     ) -> list[bytes]:
         """The same, of an owner's own record and of what is kept here for owners."""
-        places = [hint_key(owner, key) for owner in owners]
+        places = [hint_key(owner, key) for owner in owners] if key in self.hinted else []
         if self.name in owners:
             places.append(key)
         return [record for place in places for record in self.records_since(place, since_ms)]

@@ -7,6 +7,7 @@ from dynamo.coordination.decisions import CLOSING, TAG_MASK, Ids
 from dynamo.messages import Broadcast, ReplicaGet
 from dynamo.ports import NO_HINT
 from dynamo.repair.closing import OPEN_MAX, Closing
+from dynamo.repair.hints import READDRESSING
 from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Member, Ring
 from dynamo.siblings.codec import DIGEST_BYTES
@@ -24,12 +25,14 @@ CART = TableId(1)
 class World:
     """What n1 closes, and whom it asks before."""
 
-    def __init__(self, rings: Rings | None = None, sloppy: bool = True) -> None:
+    def __init__(self, rings: Rings | None = None, sloppy: bool = True, n: int = 3) -> None:
         self.up = {N2, N3, N10, N11}
         self.whole: list[ItemKey] = []
-        tables = {CART: TableConfig("cart", CART, 3, 2, 2, sloppy=sloppy)}
+        self.keeps_more = False
+        tables = {CART: TableConfig("cart", CART, n, 1, n, sloppy=sloppy)}
         self.closing = Closing(
             *(N1, rings or Rings(RING), tables, CLOSING, Ids(CLOSING, 0).next, self.up),
+            lambda key, record: self.keeps_more,
             lambda key, record: self.whole.append(key),
         )
 
@@ -46,8 +49,10 @@ class World:
         return self.closing.same(node, id_of(asked), 0.0)
 
     def owners_asked(self) -> Broadcast:
-        """The others keep nothing: the second question."""
+        """Nobody keeps anything: the second question."""
         (asked,) = self.begin()
+        for owner in (N2, N10):
+            assert not self.same(owner, asked)
         assert not self.nothing(N3, asked)
         (again,) = self.nothing(N11, asked)
         self.closing.validate()
@@ -59,13 +64,15 @@ def id_of(asked: Broadcast) -> int:
     return asked.message.id
 
 
-def test_others_are_asked_first_and_the_owners_after_them() -> None:
+def test_all_are_asked_first_and_the_owners_once_more_after_them() -> None:
     world = World()
     (asked,) = world.begin()
-    assert asked.to == (N11, N3)
+    assert asked.to == (N10, N11, N2, N3)
     assert isinstance(asked.message, ReplicaGet)
     assert asked.message.known == RECORD[:DIGEST_BYTES]
     assert id_of(asked) & TAG_MASK == CLOSING
+    for owner in (N2, N10):
+        assert not world.same(owner, asked)
     assert not world.nothing(N11, asked)
     (again,) = world.nothing(N3, asked)
     assert again.to == (N10, N2)
@@ -78,8 +85,36 @@ def test_others_are_asked_first_and_the_owners_after_them() -> None:
 def test_a_hint_of_the_very_record_is_no_reason_against_it() -> None:
     world = World()
     (asked,) = world.begin()
-    world.same(N3, asked)
+    for node in (N2, N3, N10):
+        world.same(node, asked)
     assert world.nothing(N11, asked), "the owners are asked"
+
+
+def test_a_single_owner_asks_the_others_and_nobody_once_more() -> None:
+    world = World(n=1)
+    (asked,) = world.begin()
+    for node in (N2, N3, N10, N11):
+        assert not world.nothing(node, asked)
+    assert world.whole == [KEY]
+
+
+def test_an_owner_that_keeps_more_for_another_closes_nothing() -> None:
+    world = World()
+    world.keeps_more = True
+    assert not world.begin()
+    assert not world.whole
+    world.keeps_more = False
+    again = world.owners_asked()
+    world.keeps_more = True
+    for owner in (N2, N10):
+        world.same(owner, again)
+    assert not world.whole
+
+
+def test_a_record_is_asked_about_once_at_a_time() -> None:
+    world = World()
+    assert world.begin()
+    assert not world.begin()
 
 
 def test_whoever_keeps_something_else_leaves_the_gaps_open() -> None:
@@ -96,6 +131,13 @@ def test_an_owner_that_holds_another_record_by_now_leaves_them_open() -> None:
     world.same(N2, again)
     world.closing.answered(N10, id_of(again), b"another", 0.0)
     assert not world.whole
+
+
+def test_whoever_looks_through_its_hints_leaves_them_open() -> None:
+    world = World()
+    (asked,) = world.begin()
+    world.closing.refused(N3, id_of(asked), READDRESSING, 0.0)
+    assert not world.nothing(N11, asked)
 
 
 def test_an_owner_that_refuses_leaves_them_open() -> None:

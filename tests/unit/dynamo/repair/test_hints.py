@@ -1,23 +1,37 @@
 """What is kept for absent owners: merged, durable, bounded, and gone only when it is delivered."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
-from hints_world import N1, N2, N3, N10, HintsWorld, key_of, record_of
+from hints_world import N1, N2, N3, N10, RING, HintsWorld, key_of, record_of
 
 from dynamo.keys import item_key, partition_bounds
 from dynamo.messages import (
     DIGEST_ONLY,
+    REPLICA_GET,
+    REPLICA_RECORD,
     REPLICA_REFUSED,
     Ack,
     Disconnect,
     ReplicaDigest,
+    ReplicaGet,
     ReplicaRecord,
     ReplicaRefused,
     ReplicaSame,
+    Send,
 )
 from dynamo.ports import DISK_FULL, MEMORY_FULL, NO_HINT
-from dynamo.repair.hints import HINTS_FULL, Hint, Kept, hint_key, is_hint_key, parse_hint_key
+from dynamo.repair.hints import (
+    HINTS_FULL,
+    READDRESSING,
+    Hint,
+    Kept,
+    hint_key,
+    is_hint_key,
+    parse_hint_key,
+)
+from dynamo.ring.joint import Rings
 from dynamo.siblings.codec import DIGEST_BYTES, decode_record
 from dynamo.types import ItemKey, NodeId, PartitionId, TableId
 
@@ -175,3 +189,44 @@ def test_what_is_kept_is_counted_in_keys_and_records() -> None:
     record = record_of("a1", 1)
     world.keep(N1, key, record)
     assert world.hints.kept() == {N1: Kept(1, len(hint_key(N1, key)) + len(record))}
+
+
+def closing(world: HintsWorld, key: ItemKey, known: bytes = b"another!") -> object:
+    """What is said to who wants to close gaps; None where the record itself is the answer."""
+    answer = world.hints.get(N10, ReplicaGet(REPLICA_GET, 6, key, known), strays=True)
+    return None if answer is None else answer.message
+
+
+def test_who_wants_to_close_gaps_is_shown_what_is_left_of_a_former_ring() -> None:
+    world, key, stray = HintsWorld(), key_of(b"a"), record_of("x", 1)
+    assert closing(world, key) == ReplicaRefused(REPLICA_REFUSED, 6, NO_HINT)
+    world.store.put(key, stray, None)
+    assert closing(world, key) == ReplicaRecord(REPLICA_RECORD, 6, stray)
+    reader = ReplicaGet(REPLICA_GET, 8, key, None)
+    assert world.hints.get(N10, reader) == Send(N10, ReplicaRefused(REPLICA_REFUSED, 8, NO_HINT))
+
+
+def test_an_owner_shows_what_it_keeps_for_another() -> None:
+    world, key, hint = HintsWorld(), key_of(b"a"), record_of("x", 1)
+    world.keep(N1, key, hint)
+    ring = replace(RING, owners=((N1, N3, N2, N10),) * RING.partitions)
+    world.rings = Rings(ring)
+    world.hints = world.opened()
+    assert closing(world, key) == ReplicaRecord(REPLICA_RECORD, 6, hint)
+    assert closing(world, key, hint[:DIGEST_BYTES]) is None
+    assert closing(world, key_of(b"b")) is None
+    assert world.hints.keeps_more(key, record_of("y", 1))
+    assert not world.hints.keeps_more(key, hint)
+    assert not world.hints.keeps_more(key_of(b"b"), hint)
+
+
+def test_who_has_not_looked_through_its_hints_since_a_change_cannot_say() -> None:
+    world, key = HintsWorld(), key_of(b"a")
+    world.keep(N1, key, record_of("x", 1))
+    world.rings = Rings(RING, moved=True)
+    world.hints = world.opened()
+    assert closing(world, key_of(b"b")) == ReplicaRefused(REPLICA_REFUSED, 6, READDRESSING)
+    assert world.hints.keeps_more(key_of(b"b"), record_of("x", 1))
+    while world.hints.misaddressed():
+        world.hints.readdress(lambda key, record: None)
+    assert closing(world, key_of(b"b")) == ReplicaRefused(REPLICA_REFUSED, 6, NO_HINT)
