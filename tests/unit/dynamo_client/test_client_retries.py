@@ -38,9 +38,15 @@ FULL = Failure(Code.OVERLOADED, "this node takes no writes: disk full", retry_af
 NO_QUORUM = Failure(Code.QUORUM_NOT_REACHED, "", 2, 1, 1, (("nx", "unreachable"),))
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is not taken for a silent node."""
+    monkeypatch.setattr(calls, "PATIENCE_MS_MIN", 5000.0)
+
+
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of silence; elsewhere a busy machine would be taken for a silent node."""
+def impatient(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of silence."""
     monkeypatch.setattr(calls, "PATIENCE_MS_MIN", 10.0)
 
 
@@ -303,6 +309,7 @@ async def test_a_node_that_talks_nonsense_is_cut_off(db: Database, cluster: Fake
     assert len(second.requests(PUT)) == 1
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_node_that_answers_the_same_request_twice_gives_back_one_slot(
     db: Database, cluster: FakeCluster
 ) -> None:
