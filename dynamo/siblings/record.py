@@ -338,17 +338,15 @@ def _bounded(
     retried: tuple[OperationId, ...],
 ) -> Record:
     """The record with its list of ids cut to the window, and the floor raised to the cut."""
-    excess = len(operations) - OPERATIONS_MIN
-    if retried:
-        retried = _still_kept(operations, values, retried)
-    elif excess <= 0:
+    if len(operations) <= OPERATIONS_MIN and not retried:
         return Record(history, floor, operations, values)
     ordered = sorted(operations)
     newest = operation_stamp(ordered[-1]) if ordered else 0
     if retried:
+        retried = _still_kept(operations, values, retried)
         kept = set(retried)
         ordered = [operation for operation in ordered if operation not in kept]
-        excess = len(ordered) - OPERATIONS_MIN
+    excess = len(ordered) - OPERATIONS_MIN
     oldest = newest - (window.retry_window_ms << LOGICAL_BITS)
     cut = max(0, len(ordered) - window.operations_max)
     while cut < excess and operation_stamp(ordered[cut]) < oldest:
