@@ -437,10 +437,11 @@ class Kernel:
     def _replica_get(self, source: Source, message: ReplicaGet, now: Instant) -> list[Effect]:
         """The commonest question of all: its answer takes no detour through decisions."""
         answer = self._replica.get(source, message)
-        closing = message.id & TAG_MASK == CLOSING and not isinstance(source, int)
         narrow = self._narrow and table_of_key(message.key) in self._narrow
-        if closing or narrow or type(answer.message) is ReplicaRefused:
-            answer = self.hints.get(source, message, strays=closing) or answer
+        if message.id & TAG_MASK == CLOSING and not isinstance(source, int):
+            answer = self.hints.get_all(source, message) or answer
+        elif narrow or type(answer.message) is ReplicaRefused:
+            answer = self.hints.get(source, message) or answer
         self._effects.append(answer)
         return []
 

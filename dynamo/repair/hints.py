@@ -48,8 +48,9 @@ from dynamo.types import ItemKey, NodeId, TableId
 HINTS_FULL = "hints full"
 """A fallback's refusal: what it keeps for others has reached its bound."""
 LEAVING = "leaves the cluster"
-READDRESSING = "looks through its hints"
 """Another: what it keeps already must be handed over before it goes."""
+READDRESSING = "looks through its hints"
+"""Why a node does not say what it keeps: owners have changed, and it has not seen all of it yet."""
 PREFIX = b"\xff" * 6
 """Where an item key has its partition and table; no table has that number."""
 PAGE_ITEMS = 32
@@ -140,35 +141,34 @@ class Hints:
         self._meters.hints_kept += 1
         return True
 
-    def get(self, source: Source, message: ReplicaGet, *, strays: bool = False) -> Send | None:
+    def get(self, source: Source, message: ReplicaGet) -> Send | None:
         """What is kept of an item, for a coordinator that misses its owners; None from an owner.
-        Nothing kept is no answer: it says nothing of what the owners hold. `strays`: what this
-        node holds as a former owner is an answer too, though no reader should be shown it, and so
-        is what an owner keeps for another beside its own record."""
-        _, id, key, known = message
-        table, partition = self._tables.get(table_of_key(key)), partition_of_key(key)
-        if table is None or partition >= self._rings.ring.partitions:
+        Nothing kept is no answer: it says nothing of what the owners hold."""
+        owners = self._owners(message.key)
+        if owners is None or self._me in owners:
             return None
-        owners = self._rings.owners(partition, table.n)
-        is_owner = self._me in owners
-        if is_owner and not strays:
+        return _answer(source, message, self.held(message.key, owners))
+
+    def get_all(self, source: Source, message: ReplicaGet) -> Send | None:
+        """The same for who wants to close gaps: what this node has left of a former ring counts as
+        well, which no reader should be shown, and so does what an owner keeps for another. None
+        from an owner that keeps nothing else than the asker knows."""
+        key, owners = message.key, self._owners(message.key)
+        if owners is None:
             return None
-        if strays and self._unread:
-            return Send(source, ReplicaRefused(REPLICA_REFUSED, id, READDRESSING))
-        record = self.held(key, owners, strays=strays and not is_owner)
-        if is_owner and (record is None or record[:DIGEST_BYTES] == known):
+        if self._unread:
+            return Send(source, ReplicaRefused(REPLICA_REFUSED, message.id, READDRESSING))
+        if self._me not in owners:
+            return _answer(source, message, self.held(key, owners, strays=True))
+        kept = self.held(key, owners)
+        if kept is None or kept[:DIGEST_BYTES] == message.known:
             return None
-        if record is None:
-            return Send(source, ReplicaRefused(REPLICA_REFUSED, id, NO_HINT))
-        if known == DIGEST_ONLY:
-            return Send(source, ReplicaDigest(REPLICA_DIGEST, id, record[:DIGEST_BYTES]))
-        if known == record[:DIGEST_BYTES]:
-            return Send(source, ReplicaSame(REPLICA_SAME, id))
-        return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
+        return _answer(source, message, kept)
 
     def keeps_more(self, key: ItemKey, record: bytes) -> bool:
         """Whether this owner may keep anything of an item for another that `record` is not."""
-        owners = self._rings.owners(partition_of_key(key), self._tables[table_of_key(key)].n)
+        owners = self._owners(key)
+        assert owners is not None, "its table is known"
         return bool(self._unread) or self.held(key, owners) not in (None, record)
 
     def held(
@@ -233,6 +233,13 @@ class Hints:
                 self.take(hint._replace(owner=owner), b"", None, bounded=False)
         if hint.owner not in now:
             self._remove(hint)
+
+    def _owners(self, key: ItemKey) -> tuple[NodeId, ...] | None:
+        """Those of an item; None where no table or partition is its."""
+        table, partition = self._tables.get(table_of_key(key)), partition_of_key(key)
+        if table is None or partition >= self._rings.ring.partitions:
+            return None
+        return self._rings.owners(partition, table.n)
 
     def validate(self) -> None:
         """Assert that the counts are those of the store; reads all of it."""
@@ -306,6 +313,18 @@ def _all_of(store: RecordStore) -> Iterator[tuple[ItemKey, bytes]]:
         if len(page) < PAGE_ITEMS:
             return
         after = page[-1][0]
+
+
+def _answer(source: Source, message: ReplicaGet, record: bytes | None) -> Send:
+    """What a replica would answer that holds this; nothing is none."""
+    _, id, _, known = message
+    if record is None:
+        return Send(source, ReplicaRefused(REPLICA_REFUSED, id, NO_HINT))
+    if known == DIGEST_ONLY:
+        return Send(source, ReplicaDigest(REPLICA_DIGEST, id, record[:DIGEST_BYTES]))
+    if known == record[:DIGEST_BYTES]:
+        return Send(source, ReplicaSame(REPLICA_SAME, id))
+    return Send(source, ReplicaRecord(REPLICA_RECORD, id, record))
 
 
 def _is_delete(record: bytes) -> bool:

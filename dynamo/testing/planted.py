@@ -214,8 +214,8 @@ def _drop_at_once(self: Handoff, owner: Any, round_: Any, now_ms: float) -> list
     return effects
 
 
-def _nothing_counts(self: Hints, source: Source, message: Any, **named: Any) -> Send | None:
-    answer = _hinted_answer(self, source, message, **named)
+def _nothing_counts(self: Hints, source: Source, message: Any) -> Send | None:
+    answer = _hinted_answer(self, source, message)
     if answer is not None and isinstance(answer.message, ReplicaRefused):
         return Send(source, ReplicaRecord(REPLICA_RECORD, message.id, None))
     return answer

@@ -193,7 +193,7 @@ def test_what_is_kept_is_counted_in_keys_and_records() -> None:
 
 def closing(world: HintsWorld, key: ItemKey, known: bytes = b"another!") -> object:
     """What is said to who wants to close gaps; None where the record itself is the answer."""
-    answer = world.hints.get(N10, ReplicaGet(REPLICA_GET, 6, key, known), strays=True)
+    answer = world.hints.get_all(N10, ReplicaGet(REPLICA_GET, 6, key, known))
     return None if answer is None else answer.message
 
 
