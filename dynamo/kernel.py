@@ -18,10 +18,10 @@ from dynamo.answers import Answers
 from dynamo.background import Background, Durable
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import (
-    CLOSING,
     REPAIRS,
     STRAYS,
     TAG_MASK,
+    WANT_ALL_KEPT,
     AllAgree,
     Decision,
     NeedsRepair,
@@ -139,8 +139,7 @@ class Kernel:
         )
         self._me = identity.node
         self._mine = rings.of(identity.node, ring.n_max)
-        first = identity.epoch == 1 or before is not None
-        waits = not first and len(ring.members) > 1
+        waits = identity.epoch > 1 and before is None and len(ring.members) > 1
         self._unconfirmed = self._mine - missing if waits else NO_PARTITION
         """What counts once a peer has spoken to this start: its disk may be an old copy."""
         self._ready = set(self._mine - missing - self._unconfirmed)
@@ -149,7 +148,7 @@ class Kernel:
         )
         self._narrow = frozenset(table.id for table in config.tables if table.n < ring.n_max)
         """Tables of which this node owns fewer partitions than it holds."""
-        self._puts, self._gets, self._outcomes = Puts(scope), Gets(scope), Outcomes(scope)
+        self._puts, self._gets = Puts(scope), Gets(scope)
         self._repairs, self._forwards = Repairs(scope), Forwards(scope)
         self._replica = Replica(
             *(known.trees, scope.tables, scope.window, self._ready, meters),
@@ -168,9 +167,10 @@ class Kernel:
     def _plug_in(
         self, store: RecordStore, missing: frozenset[PartitionId], lookout: Lookout | None
     ) -> None:
-        """Hints and background work, and who takes replicas' answers."""
+        """Hints and who must know of them, background work, and who takes replicas' answers."""
         scope, known, tenure = self._scope, self._known, self._tenure
         self.hints = hints_of(scope, store)
+        self._outcomes = Outcomes(scope, self.hints.keeps_more)
         parts = parts_of(
             *(scope, known, self.hints, self._replica, self._ready, missing),
             *(lambda: self._wall_ms, lookout),
@@ -438,7 +438,7 @@ class Kernel:
         """The commonest question of all: its answer takes no detour through decisions."""
         answer = self._replica.get(source, message)
         narrow = self._narrow and table_of_key(message.key) in self._narrow
-        if message.id & TAG_MASK == CLOSING and not isinstance(source, int):
+        if message.id & TAG_MASK in WANT_ALL_KEPT and not isinstance(source, int):
             answer = self.hints.get_all(source, message) or answer
         elif narrow or type(answer.message) is ReplicaRefused:
             answer = self.hints.get(source, message) or answer

@@ -9,6 +9,8 @@ from dynamo.messages import Effect
 from dynamo.types import ItemKey
 
 PUTS, GETS, OUTCOMES, REPAIRS, HANDOFF, STRAYS, CLOSING = range(7)
+WANT_ALL_KEPT = (OUTCOMES, CLOSING)
+"""Who wants to know of everything that a node keeps of an item, not only what readers are shown."""
 TAG_BITS = 3
 TAG_MASK = (1 << TAG_BITS) - 1
 

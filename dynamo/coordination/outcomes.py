@@ -1,6 +1,6 @@
 """What became of an operation whose answer was lost (promise P8).
 
-    read all N owners; of a sloppy table also all others, who may keep hints
+    read all N owners; and all others, where they may keep hints or have been owners
       one has it         -> ship the join, `applied` once W hold it durably
       one has a fence    -> ship it, `not applied` once all N hold it
       all, none has it   -> fence: all N promise never to apply it, then `not applied`
@@ -10,6 +10,8 @@ The fence is an entry in each owner's list of operations. A write that is still 
 and is refused, so that the answer stays true. Where the write came first, the fence gives way, and
 the answer is `unknown` until somebody asks again: what it replaced is gone already.
 """
+
+from collections.abc import Callable
 
 from dynamo.coordination.composing import wrong_operation
 from dynamo.coordination.decisions import OUTCOMES, TIMER_GRAIN_MS, Decision, Ids
@@ -44,13 +46,13 @@ class _Inquiry:
     __slots__ = (
         "key",
         "needed",
+        "others",
         "owners",
         "partition",
         "pending",
         "read",
         "request",
         "source",
-        "stand_ins",
         "started_ms",
         "verdict",
     )
@@ -62,11 +64,11 @@ class _Inquiry:
         partition: PartitionId,
         key: ItemKey,
         owners: tuple[NodeId, ...],
-        stand_ins: tuple[NodeId, ...],
+        others: tuple[NodeId, ...],
     ) -> None:
         self.source, self.request, self.key, self.owners = source, request, key, owners
-        self.partition, self.stand_ins = partition, stand_ins
-        self.read = Read(len(owners) + len(stand_ins))
+        self.partition, self.others = partition, others
+        self.read = Read(len(owners) + len(others))
         self.started_ms = 0.0
         self.verdict = ""
         self.needed = 0
@@ -76,8 +78,9 @@ class _Inquiry:
 class Outcomes:
     """All questions about operations that this node answers."""
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self, scope: Scope, keeps_more: Callable[[ItemKey, bytes], bool]) -> None:
+        """`keeps_more`: whether this owner keeps anything else of an item than such a record."""
+        self._scope, self._keeps_more = scope, keeps_more
         self._ids = Ids(OUTCOMES, scope.identity.first_request())
         self._open: dict[int, _Inquiry] = {}
         self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
@@ -100,14 +103,15 @@ class Outcomes:
         partition, key = scope.place(request.table, request.key, request.sort_key)
         table = scope.tables[request.table]
         owners = scope.owners(partition, table)
-        stand_ins = scope.stand_ins(partition, table) if table.sloppy else ()
-        inquiry = _Inquiry(source, request, partition, key, owners, stand_ins)
+        kept_elsewhere = table.sloppy or not scope.rings.never_changed
+        others = scope.stand_ins(partition, table) if kept_elsewhere else ()
+        inquiry = _Inquiry(source, request, partition, key, owners, others)
         inquiry.started_ms = now.monotonic_ms
         id = self._ids.next()
         self._open[id] = inquiry
         timeout_ms = scope.timeout_ms(request.deadline_ms)
         self._timers.add(now.monotonic_ms + timeout_ms, id)
-        peers = tuple(node for node in (*owners, *stand_ins) if node in scope.peers.up)
+        peers = tuple(node for node in (*owners, *others) if node in scope.peers.up)
         for node in peers:
             inquiry.read.ask(node)
         if scope.me in owners and ready:
@@ -141,13 +145,13 @@ class Outcomes:
         return []
 
     def refuse(self, node: NodeId, id: int, cause: str, now_ms: float) -> list[Decision]:
-        """An owner does not answer; or a stand-in keeps nothing, which is an answer."""
+        """An owner does not answer; or another keeps nothing, which is an answer."""
         self._now_ms = now_ms
         inquiry = self._open.get(id)
         if inquiry is None:
             return []
         if not inquiry.verdict:
-            if cause == NO_HINT and node in inquiry.stand_ins:
+            if cause == NO_HINT and node in inquiry.others:
                 inquiry.read.answer(node, None)
             else:
                 inquiry.read.refuse(node, cause)
@@ -189,10 +193,16 @@ class Outcomes:
         return len(self._open)
 
     def _read_here(self, inquiry: _Inquiry) -> None:
+        me, key = self._scope.me, inquiry.key
         try:
-            inquiry.read.answer(self._scope.me, self._scope.store.get(inquiry.key))
+            record = self._scope.store.get(key)
         except CorruptData:
-            inquiry.read.refuse(self._scope.me, "corrupt data")
+            inquiry.read.refuse(me, "corrupt data")
+            return
+        if self._keeps_more(key, record or b""):
+            inquiry.read.refuse(me, "keeps a hint for another owner")
+        else:
+            inquiry.read.answer(me, record)
 
     def _decided(self, id: int, inquiry: _Inquiry) -> list[Decision]:
         """When every owner has answered or is lost: what is to be made true."""
@@ -211,7 +221,7 @@ class Outcomes:
         except CorruptData:
             return self._close(id, UNKNOWN)
         state = fate(record, operation)
-        if state == VOID and (read.reached or not inquiry.stand_ins):
+        if state == VOID and (read.reached or not inquiry.others):
             return self._ship(id, inquiry, record, NOT_APPLIED, len(inquiry.owners))
         if state == VOID:
             return self._close(id, UNKNOWN)  # who was not asked may keep the write as a hint

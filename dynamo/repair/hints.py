@@ -150,9 +150,9 @@ class Hints:
         return _answer(source, message, self.held(message.key, owners))
 
     def get_all(self, source: Source, message: ReplicaGet) -> Send | None:
-        """The same for who wants to close gaps: what this node has left of a former ring counts as
-        well, which no reader should be shown, and so does what an owner keeps for another. None
-        from an owner that keeps nothing else than the asker knows."""
+        """The same for who wants to close gaps, or to deny a write: what this node has left of a
+        former ring counts as well, which no reader should be shown, and so does what an owner keeps
+        for another. None from an owner that keeps nothing else than the asker knows."""
         key, owners = message.key, self._owners(message.key)
         if owners is None:
             return None
@@ -163,7 +163,7 @@ class Hints:
         kept = self.held(key, owners)
         if kept is None or kept[:DIGEST_BYTES] == message.known:
             return None
-        return _answer(source, message, kept)
+        return _answer(source, message, self.held(key, owners, strays=True))
 
     def keeps_more(self, key: ItemKey, record: bytes) -> bool:
         """Whether this owner may keep anything of an item for another that `record` is not."""
@@ -174,7 +174,7 @@ class Hints:
     def held(
         self, key: ItemKey, owners: tuple[NodeId, ...], *, strays: bool = False
     ) -> bytes | None:
-        """What is kept of an item, for all its owners together."""
+        """What is kept of an item, for all its owners together; `strays`: and as its own record."""
         places = [hint_key(owner, key) for owner in owners if owner in self._kept]
         found = [self._at(place) for place in (*places, *([key] if strays else []))]
         records = [record for record in found if record is not None]

@@ -93,7 +93,7 @@ class Replica:
         """Merge a coordinator's record; it is acknowledged by `persisted`. A full store refuses,
         so that memory has a bound here too; but not a delete while the disk's reserve lasts.
         `complete`: the record may take the place of one that is damaged here (`joined`); `late`: it
-        comes from a former owner, whom nobody asked before a write was called not applied."""
+        comes from a former owner; what this one has promised never to apply is left out."""
         _, id, key, record, base = message
         if not verified(record):
             return [Disconnect(source, "a record's digest does not fit its bytes")]

@@ -5,7 +5,7 @@
       exact (P4)     no write of V was replaced by another of V, or by an acknowledged one, or was
                      denied, or stands there twice
     an acknowledgement (P1)   W disks hold the operation durably at that moment
-    a denial (P8)             all N disks hold a fence against it
+    a denial (P8)             all N disks hold a fence against it, and no member's holds it
     at the end (P1, P3, P4)   the same of every replica's record, and all replicas are alike
 
 Under `lww` a later write replaces as a context does (`Write.place`). One softening: a write of
@@ -19,6 +19,8 @@ hides may come back if the first attempt was replaced by somebody who did not kn
 more ids than a record remembers came since: then nothing tells it from a new write (decision 018;
 `check_final` counts them, and the other way round, which is the common one, forgives nothing).
 """
+
+from functools import lru_cache
 
 from dynamo.siblings.codec import decode_record
 from dynamo.siblings.record import (
@@ -107,6 +109,16 @@ def check_fenced(
         raise Violation(f"{where} denies a write of {history.name} with {fenced} disks fenced off")
 
 
+def check_gone(
+    history: KeyHistory, operation: OperationId, disks: list[list[bytes]], where: str
+) -> None:
+    """No disk of a member keeps the operation, for itself or another."""
+    for records in disks:
+        for record in records:
+            if fate(_decoded(record), operation) in (0, OVERWRITTEN):
+                raise Violation(f"{where} denies a write of {history.name} that a disk holds")
+
+
 def check_record(history: KeyHistory, read: Read, record: Record, where: str) -> int:
     """A replica's record at the end, as if it were a read."""
     payloads = tuple(v.payload for v in siblings(record) if v.payload is not None)
@@ -158,7 +170,11 @@ def _not_outdone(history: KeyHistory, missing: int, found: int, stamp: int) -> i
     return left
 
 
+_decoded = lru_cache(maxsize=256)(decode_record)
+"""Replicas hold the same bytes, and are looked at again and again."""
+
+
 def _knows(record: bytes, operation: OperationId) -> bool:
-    decoded = decode_record(record)
+    decoded = _decoded(record)
     known = fate(decoded, operation)
     return known in (0, OVERWRITTEN, VOID) or forgotten(decoded, operation)

@@ -45,6 +45,7 @@ from dynamo.testing.disk import SimulatedFiles
 from dynamo.testing.history import Write
 from dynamo.testing.scenario import TIMING, Shape
 from dynamo.testing.store import Store
+from dynamo.testing.swarm import drawn
 from dynamo.testing.workload import Mix
 
 __all__ = ["BUGS", "planted"]
@@ -274,7 +275,7 @@ BUGS = {
         "A crash between the two leaves a log that is believed to be covered.",
         ((checkpoints.Checkpoint, "slices", _position_first),),
         _CRASHES,
-        seed=5,
+        seed=4,
     ),
     "dot reissued after a crash": Bug(
         "A new write bears the dot of an old one, and replicas drop it as known (riak's kv679).",
@@ -285,7 +286,7 @@ BUGS = {
         "A restarted coordinator claims to have seen what it shipped and forgot (kv679).",
         ((node, "boot", _no_gap),),
         _CRASHES,
-        seed=1,
+        seed=5,
     ),
     "lost disk keeps its incarnation": Bug(
         "An empty disk issues the dots of the lost one once more.",
@@ -302,7 +303,7 @@ BUGS = {
         "The same, in the one set that says which partitions count.",
         ((Kernel, "__init__", _always_ready), (Kernel, "_ready_for", lambda *_: True)),
         _DISKS,
-        seed=9,
+        seed=5,
     ),
     "rebuilt from one source": Bug(
         "One co-owner need not hold what the lost disk and another had acknowledged.",
@@ -342,7 +343,7 @@ BUGS = {
         "A gap is declared seen although a replica may hold something in it.",
         ((Puts, "_settle", _agree_too_early),),
         _CRASHES,
-        seed=4,
+        seed=3,
     ),
     "acknowledgement counted twice": Bug(
         "A message that arrives twice makes a quorum of one.",
@@ -358,7 +359,7 @@ BUGS = {
         "A change ends while a new owner still lacks what only former owners hold.",
         ((Transfers, "lacking", lambda _: {}),),
         _CHANGES,
-        seed=29,
+        seed=126,
     ),
     "hint dropped before its owner has it": Bug(
         "A crash of the owner in that moment, and the copy is gone that the writer was told of.",
@@ -367,18 +368,24 @@ BUGS = {
     "newer hint dropped with the delivered one": Bug(
         "A write that was merged into a hint while it was on its way goes with it.",
         ((Hints, "delivered", _drop_what_is_there),),
-        seed=4,
+        seed=26,
     ),
     "fallback without a hint counts for reads": Bug(
         "Somebody who knows nothing says `not found` in place of an owner that has it.",
         ((Hints, "get", _nothing_counts),),
         _LONELY,
-        seed=4,
+        seed=18,
     ),
     "not applied without a fence": Bug(
         "A write that was still on its way appears after its author was told it never will.",
         ((Outcomes, "_ship", _no_fence),),
         Shape(hasty=0.5),
+    ),
+    "not applied while a former owner has it": Bug(
+        "A change left the only copy where nobody asks; it comes back when the fence is forgotten.",
+        ((Hints, "get_all", Hints.get),),
+        drawn(125),
+        seed=125,
     ),
     "removal by clock": Bug(
         "A tombstone goes when it is old; a replica that was away brings the value back.",
@@ -390,7 +397,7 @@ BUGS = {
         "A replica claims to have had what it never got, and drops it when it comes.",
         ((Collection, "_root", _always_equal),),
         _DELETES,
-        seed=1,
+        seed=7,
     ),
     **planted_repairs.BUGS,
 }

@@ -18,7 +18,7 @@ from dynamo.keys import partition_of_key
 from dynamo.messages import AskOutcome, Put
 from dynamo.ring.joint import Rings
 from dynamo.storage.port import EngineOptions
-from dynamo.testing.checkers import check_durable, check_fenced
+from dynamo.testing.checkers import check_durable, check_fenced, check_gone
 from dynamo.testing.client import Client
 from dynamo.testing.cluster import Cluster
 from dynamo.testing.convergence import agree, check_trees, damaged
@@ -181,6 +181,8 @@ class Scenario:
                 held = [self.cluster.machines[owner].disk for owner in owners]
                 fences = [disk.records_since(key, write.invoked_ms) for disk in held]
                 check_fenced(history, write.operation, fences, f"{node}")
+                kept = [m.disk.kept(key, owners) for m in self.cluster.members()]
+                check_gone(history, write.operation, kept, f"{node}")
 
     def _run(self) -> None:
         for machine in self.cluster.machines.values():
@@ -197,7 +199,7 @@ class Scenario:
         items = [self.item(history) for history in self.histories]
         self._until(lambda: agree(self.cluster, items), "the owners never agree")
         written = [history for history in self.histories if history.writes]
-        finale = Finale(self.cluster, self.clients[0], written)
+        finale = Finale(self.cluster, self.clients, written)
         finale.begin()
         self._until(lambda: finale.done, "the last questions are never answered")
         self._until(self.cluster.is_quiet, "the cluster never rests")

@@ -161,6 +161,12 @@ class Disk:
             places.append(key)
         return [record for place in places for record in self.records_since(place, since_ms)]
 
+    def kept(self, key: ItemKey, owners: tuple[NodeId, ...]) -> list[bytes]:
+        """What this disk holds of an item now: its own record, and hints for owners."""
+        places = [hint_key(owner, key) for owner in owners] if key in self.hinted else []
+        held = [self.promised.get(place) for place in (key, *places)]
+        return [record for record in held if record is not None]
+
     def hints(self) -> int:
         """How many hints this disk has promised to keep."""
         return sum(

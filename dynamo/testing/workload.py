@@ -16,7 +16,7 @@ from dynamo.testing.script import PlannedOperation
 
 CONTEXTS_MAX = 4
 """Old contexts that a client keeps of each key, to write with one that is stale."""
-THINK_MS = 15.0
+THINK_MS = 8.0
 
 
 class Mix(NamedTuple):
