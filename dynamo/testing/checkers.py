@@ -20,6 +20,7 @@ more ids than a record remembers came since: then nothing tells it from a new wr
 `check_final` counts them, and the other way round, which is the common one, forgives nothing).
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from dynamo.siblings.codec import decode_record
@@ -87,7 +88,7 @@ def check_exact(history: KeyHistory, read: Read, found: int, where: str) -> None
 
 
 def check_durable(
-    history: KeyHistory, operation: OperationId, disks: list[list[bytes]], w: int, where: str
+    history: KeyHistory, operation: OperationId, disks: Iterable[list[bytes]], w: int, where: str
 ) -> None:
     """At least W disks hold a record that knows of the operation."""
     knowing = 0

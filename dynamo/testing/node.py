@@ -53,7 +53,7 @@ from dynamo.testing.world import WallClock
 from dynamo.types import ItemKey, NodeId
 
 TICK_MS = 5.0
-VALIDATED_EVERY, BACKGROUND_VALIDATED_EVERY = 6, 24
+VALIDATED_EVERY, BACKGROUND_VALIDATED_EVERY = 12, 48
 """Of so many events one is followed by a look at the kernel's invariants: what breaks one leaves it
 broken, and looking each time would be a tenth of a run."""
 PART_AFTER_MS = 2000.0

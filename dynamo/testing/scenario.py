@@ -167,19 +167,20 @@ class Scenario:
         """A node says what became of a write: are there as many disks that would remember?"""
         history = self._by_key[asked.table, asked.key]
         write = next(w for w in reversed(history.writes) if w.operation == asked.operation)
-        key, disks = (
-            self.item(history),
-            [machine.disk for machine in self.cluster.machines.values()],
-        )
+        key, machines = self.item(history), self.cluster.machines
         table, partition = self.cluster.table(asked.table), partition_of_key(key)
         for ring in rings.both:
             owners = ring.preference_list(partition, table.n)
             if applied:
-                kept = [disk.copies_since(key, owners, write.invoked_ms) for disk in disks]
-                check_durable(history, write.operation, kept, table.w, f"{node}")
+                copies = (
+                    machine.disk.copies_since(key, owners, write.invoked_ms)
+                    for machine in machines.values()
+                )
+                check_durable(history, write.operation, copies, table.w, f"{node}")
             else:
-                held = [self.cluster.machines[owner].disk for owner in owners]
-                fences = [disk.records_since(key, write.invoked_ms) for disk in held]
+                fences = [
+                    machines[owner].disk.records_since(key, write.invoked_ms) for owner in owners
+                ]
                 check_fenced(history, write.operation, fences, f"{node}")
                 kept = [m.disk.kept(key, owners) for m in self.cluster.members()]
                 check_gone(history, write.operation, kept, f"{node}")

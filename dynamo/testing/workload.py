@@ -7,6 +7,7 @@ deletes with and without a context.
 
 from collections import deque
 from collections.abc import Callable
+from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
@@ -51,8 +52,8 @@ class Workload:
         self.planned: list[PlannedOperation] = []
         """What was begun, written down."""
         self.histories = histories
-        self.weights = [1.0 / (rank + 2) for rank in range(len(histories))]
-        """Some keys are hotter than others."""
+        self.heat = list(accumulate(1.0 / (rank + 2) for rank in range(len(histories))))
+        """Some keys are hotter than others: of each, the sum of weights up to it."""
         self.operations = operations
         self.begun = 0
         self._working = 0
@@ -87,7 +88,7 @@ class _Session:
         self._kinds: list[Callable[[KeyHistory], None]] = [
             getattr(self, f"_{name}") for name in Mix._fields
         ]
-        self._mix = mix
+        self._mix = list(accumulate(mix))
 
     def follow(self, script: tuple[PlannedOperation, ...] | None) -> None:
         """Do this client's part of a script; without one, whatever comes to mind."""
@@ -120,8 +121,8 @@ class _Session:
         self._number = number
         client.rng = client.world.rng(f"{client.name} operation {number}")
         workload.planned.append(PlannedOperation(client.number, number, client.world.now))
-        (history,) = self._rng.choices(workload.histories, workload.weights)
-        (kind,) = self._rng.choices(self._kinds, self._mix)
+        (history,) = self._rng.choices(workload.histories, cum_weights=workload.heat)
+        (kind,) = self._rng.choices(self._kinds, cum_weights=self._mix)
         kind(history)
 
     def _get(self, history: KeyHistory) -> None:
