@@ -31,7 +31,7 @@ lost."""
 def drawn(seed: int, base: Shape = DEFAULT) -> Shape:
     """The shape of a seed's run; what `base` sets otherwise than the default stays."""
     rng = Random(f"{seed} swarm")
-    nodes = rng.choice((3, 3, 3, 4, 5, 6))
+    nodes = rng.choice((3, 3, 3, 4, 4, 6))
     interval = rng.random() < 0.1
     fresh = Shape(
         operations=base.operations,
@@ -39,7 +39,7 @@ def drawn(seed: int, base: Shape = DEFAULT) -> Shape:
         keys=rng.choice((4, 12, 20, 20)),
         nodes=nodes,
         tracks=rng.choice((3, 3, 4, 6)),
-        gap_ms=rng.choice((20.0, 20.0, 60.0, 120.0)),
+        gap_ms=rng.choice((10.0, 20.0, 60.0, 60.0)),
         hasty=rng.choice((0.0, 0.05, 0.05, 0.3)),
         kinds=_kinds(rng, interval),
         mix=_mix(rng),

@@ -17,7 +17,7 @@ from dynamo.testing.script import PlannedOperation
 
 CONTEXTS_MAX = 4
 """Old contexts that a client keeps of each key, to write with one that is stale."""
-THINK_MS = 8.0
+THINK_MS = 5.0
 
 
 class Mix(NamedTuple):
