@@ -14,7 +14,7 @@ nobody else would ever give back the room that moved partitions take (Cassandra 
 Law: a record is removed only if it is still the one that the owners were asked about, and each of
 them holds durably all that it says: a node's log keeps its order, so whatever is durable there
 shows that all it was seen to hold before is durable too. An owner that has promised never to apply
-a write takes it from nobody (`Replica.put`, `late`): who had it was away, and is asked now.
+a write takes it from nobody (`Replica.put`, `late`): a copy may come here later.
 
 Whoever drops records forgets what its own dots in them were. Should it own the partition again, its
 next dot must not be taken to have seen them: that is noted before (`Identity.forget`, and `FORGOT`
