@@ -53,9 +53,9 @@ from dynamo.testing.world import WallClock
 from dynamo.types import ItemKey, NodeId
 
 TICK_MS = 5.0
-VALIDATED_EVERY, BACKGROUND_VALIDATED_EVERY = 12, 48
+VALIDATED_EVERY, BACKGROUND_VALIDATED_EVERY = 6, 24
 """Of so many events one is followed by a look at the kernel's invariants: what breaks one leaves it
-broken, and looking each time takes long."""
+broken, and looking each time would be a tenth of a run."""
 PART_AFTER_MS = 2000.0
 """How long links to who is no member any more are kept."""
 
