@@ -106,3 +106,13 @@ class Attempts:
         if elsewhere:
             return Step.ELSEWHERE
         return Step.WAIT if self.pending else Step.END
+
+
+def late_after(late: Failure, before: Failure | None) -> Failure:
+    """The time ran out, with the reason why it was still being tried."""
+    if before is None:
+        return late
+    told = {node for node, _ in late.causes}
+    causes = late.causes + tuple(cause for cause in before.causes if cause[0] not in told)
+    reason = f"; before that: {before.message}" if before.message else ""
+    return late._replace(message=late.message + reason, causes=causes)

@@ -14,7 +14,7 @@ from dynamo.errors import Code, Failure
 from dynamo.messages import FAILED, Failed, failure_of, parse
 from dynamo.types import NodeId, PartitionId
 from dynamo.wire import Message
-from dynamo_client.attempts import Attempts, Step
+from dynamo_client.attempts import Attempts, Step, late_after
 from dynamo_client.peer import IN_FLIGHT_MAX, Peer
 from dynamo_client.router import Router, first_linked, unreachable
 
@@ -244,13 +244,9 @@ class Coordinated:
             self._calls.finish(self, self._attempts.verdict(None))
             return
         silent = tuple((str(node), "no answer in time") for node in self._attempts.pending)
-        causes, message = silent or unreachable(self._owners), "the time ran out"
-        if (before := self._attempts.failure) is not None:  # why it was still trying
-            told = {node for node, _ in causes}
-            causes += tuple(cause for cause in before.causes if cause[0] not in told)
-            if before.message:
-                message += f"; before that: {before.message}"
-        late = Failure(Code.DEADLINE_EXCEEDED, message, causes=causes)
+        causes = silent or unreachable(self._owners)
+        late = Failure(Code.DEADLINE_EXCEEDED, "the time ran out", causes=causes)
+        late = late_after(late, self._attempts.failure)
         self._calls.finish(self, self._attempts.verdict(late))
 
 

@@ -6,8 +6,9 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from dynamo.errors import Unavailable
+from dynamo.errors import DeadlineExceeded, Failure, Unavailable
 from dynamo.types import TableId
+from dynamo_client.attempts import late_after
 from dynamo_client.codecs import RAW, Codec
 from dynamo_client.errors import OutcomeUnknown
 from dynamo_client.item import Item
@@ -116,12 +117,16 @@ class Table:
         went in beside another leaves siblings, which the next update merges.
         """
         within, pause_ms = self._until(timeout_ms), PAUSE_MS_MIN
+        before: Failure | None = None
         while True:
             try:
                 return await self._update_once(key, sort_key, fn, r, w, within)
             except OutcomeUnknown:
                 raise
+            except DeadlineExceeded as error:
+                raise DeadlineExceeded(late_after(error.failure, before)) from None
             except Unavailable as error:
+                before = error.failure
                 pause_ms = max(pause_ms, float(error.failure.retry_after_ms))
                 if self._operations.left_ms(within.deadline_ms) <= pause_ms:
                     raise

@@ -8,7 +8,7 @@ import pytest
 from fake_cluster import FakeCluster, fake_cluster, lost_answer, owners_of, refuse, silent
 
 from dynamo.errors import Code, Failure
-from dynamo.messages import PUT
+from dynamo.messages import PUT, REPLICA_GET
 from dynamo_client import Database, DeadlineExceeded, OutcomeUnknown, Overloaded, calls, connect
 
 CART = 1
@@ -131,3 +131,18 @@ async def test_at_the_deadline_a_busy_cluster_is_told(db: Database, cluster: Fak
         node.rule(PUT, refuse(Failure(Code.OVERLOADED, "busy")))
     with pytest.raises((Overloaded, DeadlineExceeded), match="busy"):
         await db.table("cart").update("alice", Append(1), timeout_ms=500)
+
+
+async def test_a_read_that_runs_out_of_time_tells_why_the_write_before_it_failed(
+    db: Database, cluster: FakeCluster
+) -> None:
+    for node in cluster.nodes.values():
+        node.rule(PUT, refuse(Failure(Code.OVERLOADED, "busy")))
+
+    def then_nobody_answers(values: list[Any]) -> int:
+        for node in cluster.nodes.values():
+            node.rule(REPLICA_GET, silent)
+        return 1
+
+    with pytest.raises(DeadlineExceeded, match=r"the time ran out; before that: .*busy"):
+        await db.table("cart").update("alice", then_nobody_answers, timeout_ms=500)
