@@ -131,6 +131,7 @@ OPERATIONS: tuple[Bound, ...] = (
         (
             "dynamo.repair.collection:CANDIDATES_MAX",
             "dynamo.messages_exchange:CLAIMS_AT_ONCE_MAX",
+            "dynamo.messages_exchange:PLACES_AT_ONCE_MAX",
         ),
         "others stay in the store and are found by a later sweep; more partitions go in the next "
         "message",

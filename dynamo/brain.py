@@ -10,6 +10,9 @@
 
 Law:      a partition that this node owns counts here after an epoch was adopted only if it counted
           before, or was copied while its change was under way; any other is rebuilt first.
+          Who was no member for a time joins as somebody new, with an empty store (`JoinsAnew`):
+          nobody asked it for what it held when writes were denied and tombstones removed, and all
+          its dots were taken to be known.
 
 A coordinator that went on with an operation by the ring before, over links that speak for the new
 one, would slip past the barrier; so it goes on with none.
@@ -22,6 +25,7 @@ from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import Ids
 from dynamo.coordination.identity import Identity
 from dynamo.coordination.lateness import OLD_MS, in_time
+from dynamo.errors import DynamoError
 from dynamo.kernel import Kernel, Tenure
 from dynamo.membership.change import Quorum
 from dynamo.membership.council import Council
@@ -45,6 +49,16 @@ from dynamo.repair.transfers import COPIED, Transfers, decode_copied
 from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Ring
 from dynamo.types import Instant, NodeId, PartitionId
+
+WAS_MEMBER = "was a member"
+"""Set in a store whose node has been one."""
+
+
+class JoinsAnew(DynamoError):
+    """This node was a member, then none, and has joined again. To be started on an empty store, as
+    another incarnation; nothing of the epoch that says so is kept."""
+
+    kind = "joins anew"
 
 
 class Recalled(NamedTuple):
@@ -96,6 +110,8 @@ class Brain:
             [Quorum(table.n, table.r, table.w) for table in config.tables],
             config.addresses(),
         )
+        if recalled.state.founder:
+            self._note_membership()
         self._transfers: Transfers | None = None
         self.kernel = self._kernel_for(missing, recalled.copied, None)
         self._draining = False
@@ -111,7 +127,7 @@ class Brain:
         return {node: addresses[node] for node in self.topology.members if node in addresses}
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
-        """Take in what happened; answer what is to be done about it, in order."""
+        """Take in what happened; answer what is to be done about it, in order. Raises JoinsAnew."""
         refused: list[Effect] = []
         if isinstance(event, Received):
             if event.age_ms >= OLD_MS:
@@ -150,9 +166,14 @@ class Brain:
         """Another epoch is in force: begin anew with a kernel that serves it."""
         keep, self.council.adopted = self.council.adopted, None
         assert keep is not None, "there is an epoch to adopt"
-        before, ring = self.kernel, self.topology.ring
+        before, ring, me = self.kernel, self.topology.ring, self._identity.node
+        since, was_member = self.topology.since(me), me in before.scope.rings.members
+        if since > before.scope.ring.epoch and self._store.get_meta(WAS_MEMBER):
+            raise JoinsAnew(f"{me} is a member since epoch {since}, and was one before")
+        if was_member or since:
+            self._note_membership()
         effects = before.give_up(now)
-        mine = frozenset(ring.primaries_of(self._identity.node, ring.n_max))
+        mine = frozenset(ring.primaries_of(me, ring.n_max))
         missing = mine - self._counting(before, ring)
         # Before the epoch, in the same log: who finds the epoch finds what counts in it.
         self._store.put_meta(MISSING, encode_partitions(tuple(sorted(missing))))
@@ -163,6 +184,11 @@ class Brain:
         if self._draining:
             self.kernel.drain()
         return effects + self.kernel.begin(now)
+
+    def _note_membership(self) -> None:
+        """Before anything is written as a member."""
+        if not self._store.get_meta(WAS_MEMBER):
+            self._store.put_meta(WAS_MEMBER, b"1")
 
     def _counting(self, kernel: Kernel, after: Ring) -> frozenset[PartitionId]:
         """The partitions that count here when the ring `after` takes the place of the kernel's."""

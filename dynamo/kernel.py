@@ -170,7 +170,8 @@ class Kernel:
         """Hints and who must know of them, background work, and who takes replicas' answers."""
         scope, known, tenure = self._scope, self._known, self._tenure
         self.hints = hints_of(scope, store)
-        self._outcomes = Outcomes(scope, self.hints.keeps_more)
+        holds = tenure.council.holds if tenure else scope.rings.members.__contains__
+        self._outcomes = Outcomes(scope, self.hints.everything, holds)
         parts = parts_of(
             *(scope, known, self.hints, self._replica, self._ready, missing),
             *(lambda: self._wall_ms, lookout),
@@ -324,7 +325,7 @@ class Kernel:
             AskStatus: lambda s, m, _: [Send(s, StatusIs(STATUS_IS, m.id, self.status()))],
             ReplicaPut: self._replica_put,
             ReplicaGet: self._replica_get,
-            ReplicaScan: self._replica_scan,
+            ReplicaScan: lambda s, m, _: [self._replica.scan(s, m)],
             ReplicaPage: self._page,
             **dict.fromkeys((PutDone, GetDone, OutcomeDone, Failed), self._forwarded),
             **dict.fromkeys((ReplicaDigest, ClusterIs, StatusIs), self._unasked),
@@ -439,14 +440,11 @@ class Kernel:
         answer = self._replica.get(source, message)
         narrow = self._narrow and table_of_key(message.key) in self._narrow
         if message.id & TAG_MASK in WANT_ALL_KEPT and not isinstance(source, int):
-            answer = self.hints.get_all(source, message) or answer
+            answer = self.hints.get_all(source, message, answer)
         elif narrow or type(answer.message) is ReplicaRefused:
             answer = self.hints.get(source, message) or answer
         self._effects.append(answer)
         return []
-
-    def _replica_scan(self, source: Source, message: ReplicaScan, now: Instant) -> list[Effect]:
-        return [self._replica.scan(source, message)]
 
     def _page(self, source: NodeId, message: ReplicaPage, now: Instant) -> list[Any]:
         if self._exchange.waits_for(source, message.id):

@@ -1,9 +1,10 @@
-"""What two owners of a partition say while they compare it (dynamo.repair.exchange).
+"""What owners of a partition say while they compare it (dynamo.repair.exchange).
 
 CompareNodes ─▶ NodesDiffer     from the roots of their trees down to the leaves that differ
 ListItems ────▶ ItemsAre        what lies below these leaves
 ReadItems ────▶ ReplicaPage     the records of those items that differ
 AskTaken ─────▶ TakenIs         what both have taken in for good (dynamo.repair.settled)
+AskLeft ──────▶ LeftIs          what is left of it with who is no owner (dynamo.repair.bystanders)
 AskExchange ──▶ StatusIs        a client asks for all this at once
 """
 
@@ -16,7 +17,7 @@ from dynamo.types import Actor, ItemKey, PartitionId
 
 COMPARE_NODES, LIST_ITEMS, READ_ITEMS = range(23, 26)
 NODES_DIFFER, ITEMS_ARE, ASK_EXCHANGE = range(47, 50)
-ASK_TAKEN, TAKEN_IS = range(61, 63)
+ASK_TAKEN, TAKEN_IS, ASK_LEFT, LEFT_IS = range(61, 65)
 
 NODES_AT_ONCE_MAX = 256
 """Nodes of trees in one message. Raising it: fewer messages between equal replicas, longer pauses
@@ -26,6 +27,8 @@ KEYS_AT_ONCE_MAX = 256
 
 CLAIMS_AT_ONCE_MAX = 64
 """Partitions in one message about what was taken in."""
+PLACES_AT_ONCE_MAX = 256
+"""The same about what is left; looking for it takes a few reads of the store for each."""
 
 TreeNode: TypeAlias = tuple[PartitionId, int, int, int]
 """Partition, N, number of the node in their tree (dynamo.merkle.tree), its hash."""
@@ -35,6 +38,12 @@ root whose tree is not known here."""
 Claim: TypeAlias = tuple[PartitionId, int, int, dict[Actor, int], dict[Actor, int], int]
 """Partition, N, the root of their tree (0: not known, or not equal), writer -> counter up to which
 all dots were taken in there, the same as far as it is durable, the floor of removed tombstones."""
+
+
+AskedPlace: TypeAlias = tuple[int, int, tuple[Actor, ...]]
+"""Partition, N, writers of whom who asks wants to hear."""
+LeftPlace: TypeAlias = tuple[int, int, dict[Actor, int]]
+"""Partition, N, writer -> counter up to which its dots are with owners, or nowhere."""
 
 
 class CompareNodes(NamedTuple):
@@ -103,6 +112,23 @@ class TakenIs(NamedTuple):
     claims: tuple[Claim, ...]
 
 
+class AskLeft(NamedTuple):
+    """By the ring of this epoch you own nothing of these: what of them is left with you?"""
+
+    kind: int
+    id: int
+    epoch: int
+    places: tuple[AskedPlace, ...]
+
+
+class LeftIs(NamedTuple):
+    """Nothing, of these."""
+
+    kind: int
+    id: int
+    places: tuple[LeftPlace, ...]
+
+
 class AskExchange(NamedTuple):
     """Compare yourself with all co-owners now. The answer tells how far that got, whenever one
     asks for the status."""
@@ -112,7 +138,16 @@ class AskExchange(NamedTuple):
 
 
 ExchangeMessage: TypeAlias = (
-    CompareNodes | NodesDiffer | ListItems | ItemsAre | ReadItems | AskExchange | AskTaken | TakenIs
+    CompareNodes
+    | NodesDiffer
+    | ListItems
+    | ItemsAre
+    | ReadItems
+    | AskExchange
+    | AskTaken
+    | TakenIs
+    | AskLeft
+    | LeftIs
 )
 
 
@@ -172,6 +207,25 @@ def _holds_claims(raw: tuple[Any, ...]) -> bool:
     )
 
 
+def _asks_places(raw: tuple[Any, ...]) -> bool:
+    return _names_places(raw[3], tuple) and all(
+        type(writer) is str for place in raw[3] for writer in place[2]
+    )
+
+
+def _holds_places(raw: tuple[Any, ...]) -> bool:
+    return _names_places(raw[2], dict) and all(_counts(place[2]) for place in raw[2])
+
+
+def _names_places(places: tuple[Any, ...], third: type) -> bool:
+    return len(places) <= PLACES_AT_ONCE_MAX and all(
+        type(place) is tuple
+        and tuple(map(type, place)) == (int, int, third)
+        and 0 <= place[0] < 1 << 16
+        for place in places
+    )
+
+
 def _counts(taken: dict[Any, Any]) -> bool:
     return all(
         type(actor) is str and type(counter) is int and 0 <= counter < 1 << 63
@@ -191,5 +245,7 @@ EXCHANGE: tuple[
     (ASK_EXCHANGE, AskExchange, (int,), None),
     (ASK_TAKEN, AskTaken, (int, tuple), _holds_claims),
     (TAKEN_IS, TakenIs, (int, tuple), _holds_claims),
+    (ASK_LEFT, AskLeft, (int, int, tuple), _asks_places),
+    (LEFT_IS, LeftIs, (int, tuple), _holds_places),
 )
 """(kind, class, types of its fields after the kind, what types alone do not say)."""

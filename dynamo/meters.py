@@ -85,7 +85,7 @@ class Meters:
         *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes", "tombstones_removed"),
         "strays_dropped",
         *("suspicions", "refutations", "probes", "flaps"),
-        *("hints_kept", "hints_delivered", "hints_refused"),
+        *("hints_kept", "hints_delivered", "hints_refused", "hints_lost"),
     )
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class Meters:
         """Returns of peers that had come and gone too often to be believed at once."""
         self.tombstones_removed = self.strays_dropped = 0
         """By proof that all owners had them; the latter of partitions that this node owned once."""
-        self.hints_kept = self.hints_delivered = self.hints_refused = 0
+        self.hints_kept = self.hints_delivered = self.hints_refused = self.hints_lost = 0
         """Records taken in for absent owners; hints handed over; hints refused for want of room."""
 
     def operations(self) -> Iterator[tuple[str, str, LatencyHistogram]]:

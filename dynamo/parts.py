@@ -12,6 +12,7 @@ from dynamo.coordination.scope import Scope
 from dynamo.membership.lookout import Lookout
 from dynamo.membership.watch import Signs
 from dynamo.ports import RecordStore
+from dynamo.repair.bystanders import Bystanders
 from dynamo.repair.closing import Closing
 from dynamo.repair.collection import Collection
 from dynamo.repair.exchange import Exchange
@@ -69,15 +70,16 @@ def parts_of(
     handoff = Handoff(hints, HANDOFF, next_hint, peers.up, replica.absorb)
     repair = (known, config.timing, ready)
     exchange = Exchange(*repair, replica.absorb, next_id, scope.meters)
-    removes = config.node(scope.me).durability == "fsync" and scope.rings.never_changed
-    collection = Collection(*repair, wall_ms, scope.meters, removes, first)
+    removes = config.node(scope.me).durability == "fsync" and scope.rings.target is None
+    bystanders = Bystanders(known.writer, scope.rings, trees, hints, scope.tables)
+    collection = Collection(*repair, wall_ms, scope.meters, removes, first, bystanders)
     strays = Strays(
         *(scope.me, scope.rings, trees, STRAYS, Ids(STRAYS, first).next),
         *(float(config.timing.exchange_interval_ms), scope.meters, identity.forget),
     )
     closing = Closing(
         *(scope.me, scope.rings, scope.tables, CLOSING, Ids(CLOSING, first).next),
-        *(peers.up, hints.keeps_more, replica.make_whole),
+        *(peers.up, hints.everything, replica.make_whole),
     )
     ring, start = ([*scope.rings.members], scope.ring.epoch), identity.epoch
     signs = Signs(peers.words, peers.silent, peers.held)

@@ -36,12 +36,13 @@ Decision = Effect | NeedsRepair | AllAgree
 class Ids:
     """Request ids of one machine, from those of its node's start on (`Identity.first_request`)."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("last",)
 
     def __init__(self, tag: int, first: int) -> None:
-        self._last = first + tag
+        self.last = first + tag
+        """The newest."""
 
     def next(self) -> int:
         """An id that no request of this node has had."""
-        self._last += 1 << TAG_BITS
-        return self._last
+        self.last += 1 << TAG_BITS
+        return self.last

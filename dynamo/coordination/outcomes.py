@@ -1,14 +1,18 @@
 """What became of an operation whose answer was lost (promise P8).
 
-    read all N owners; and all others, where they may keep hints or have been owners
-      one has it         -> ship the join, `applied` once W hold it durably
-      one has a fence    -> ship it, `not applied` once all N hold it
-      all, none has it   -> fence: all N promise never to apply it, then `not applied`
-      otherwise          -> `unknown`; ask again when the owners are back
+    ask all members for everything that they have of the item (decision 020)
+      one has it         -> ship the join, `applied` once W owners hold it durably
+      all, none has it   -> fence: all N owners promise never to apply it
+                            ask all others again: still nothing -> `not applied`
+      otherwise          -> `unknown`; ask again when they are back
 
 The fence is an entry in each owner's list of operations. A write that is still on its way finds it
 and is refused, so that the answer stays true. Where the write came first, the fence gives way, and
-the answer is `unknown` until somebody asks again: what it replaced is gone already.
+the answer is `unknown` until somebody asks again: what it replaced is gone already. Who is no owner
+holds no fence; a hint that was on its way there when it was asked is there when it is asked again.
+
+Who has not said to hold the present epoch does not count: it may still take in what is sent by one
+who is no member any more, and whom nobody asks.
 """
 
 from collections.abc import Callable
@@ -54,6 +58,7 @@ class _Inquiry:
         "request",
         "source",
         "started_ms",
+        "until_ms",
         "verdict",
     )
 
@@ -69,7 +74,7 @@ class _Inquiry:
         self.source, self.request, self.key, self.owners = source, request, key, owners
         self.partition, self.others = partition, others
         self.read = Read(len(owners) + len(others))
-        self.started_ms = 0.0
+        self.started_ms = self.until_ms = 0.0
         self.verdict = ""
         self.needed = 0
         self.pending: list[NodeId] = []
@@ -78,9 +83,15 @@ class _Inquiry:
 class Outcomes:
     """All questions about operations that this node answers."""
 
-    def __init__(self, scope: Scope, keeps_more: Callable[[ItemKey, bytes], bool]) -> None:
-        """`keeps_more`: whether this owner keeps anything else of an item than such a record."""
-        self._scope, self._keeps_more = scope, keeps_more
+    def __init__(
+        self,
+        scope: Scope,
+        everything: Callable[[ItemKey], tuple[bytes | None, str]],
+        holds_epoch: Callable[[NodeId], bool],
+    ) -> None:
+        """`everything`: that this node has of an item, or why it cannot tell; `holds_epoch`:
+        whether a peer has said that it holds the present one."""
+        self._scope, self._everything, self._holds_epoch = scope, everything, holds_epoch
         self._ids = Ids(OUTCOMES, scope.identity.first_request())
         self._open: dict[int, _Inquiry] = {}
         self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
@@ -102,28 +113,20 @@ class Outcomes:
             return [Send(source, failed(request.id, failure))]
         partition, key = scope.place(request.table, request.key, request.sort_key)
         table = scope.tables[request.table]
-        owners = scope.owners(partition, table)
-        kept_elsewhere = table.sloppy or not scope.rings.never_changed
-        others = scope.stand_ins(partition, table) if kept_elsewhere else ()
+        owners, others = scope.owners(partition, table), scope.stand_ins(partition, table)
         inquiry = _Inquiry(source, request, partition, key, owners, others)
         inquiry.started_ms = now.monotonic_ms
-        id = self._ids.next()
-        self._open[id] = inquiry
-        timeout_ms = scope.timeout_ms(request.deadline_ms)
-        self._timers.add(now.monotonic_ms + timeout_ms, id)
-        peers = tuple(node for node in (*owners, *others) if node in scope.peers.up)
-        for node in peers:
-            inquiry.read.ask(node)
+        inquiry.until_ms = now.monotonic_ms + scope.timeout_ms(request.deadline_ms)
+        asked = self._ask(inquiry, (*owners, *others))
         if scope.me in owners and ready:
             inquiry.read.ask(scope.me)
-        asked: list[Decision] = [Broadcast(peers, ReplicaGet(REPLICA_GET, id, key, None))]
-        return asked + self._decided(id, inquiry)
+        return asked + self._decided(self._ids.last, inquiry)
 
     def answer(self, node: NodeId, id: int, record: bytes | None, now_ms: float) -> list[Decision]:
-        """An owner's record."""
+        """A member's record."""
         self._now_ms = now_ms
         inquiry = self._open.get(id)
-        if inquiry is None or inquiry.verdict:
+        if inquiry is None or inquiry.pending:
             return []
         inquiry.read.answer(node, record)
         return self._decided(id, inquiry)
@@ -140,9 +143,7 @@ class Outcomes:
         inquiry.needed -= 1
         if record is not None and self._was_applied(inquiry, record):
             return self._close(id, UNKNOWN)
-        if inquiry.needed <= 0:
-            return self._close(id, inquiry.verdict)
-        return []
+        return self._shipped(id, inquiry) if inquiry.needed <= 0 else []
 
     def refuse(self, node: NodeId, id: int, cause: str, now_ms: float) -> list[Decision]:
         """An owner does not answer; or another keeps nothing, which is an answer."""
@@ -150,7 +151,7 @@ class Outcomes:
         inquiry = self._open.get(id)
         if inquiry is None:
             return []
-        if not inquiry.verdict:
+        if not inquiry.pending:
             if cause == NO_HINT and node in inquiry.others:
                 inquiry.read.answer(node, None)
             else:
@@ -192,20 +193,27 @@ class Outcomes:
         """Questions not yet answered."""
         return len(self._open)
 
+    def _ask(self, inquiry: _Inquiry, members: tuple[NodeId, ...]) -> list[Decision]:
+        """Ask those who count, under a new id: `inquiry.read` waits for them."""
+        id, up = self._ids.next(), self._scope.peers.up
+        self._open[id] = inquiry
+        self._timers.add(inquiry.until_ms, id)
+        peers = tuple(node for node in members if node in up and self._holds_epoch(node))
+        for node in peers:
+            inquiry.read.ask(node)
+        return [Broadcast(peers, ReplicaGet(REPLICA_GET, id, inquiry.key, None))]
+
     def _read_here(self, inquiry: _Inquiry) -> None:
-        me, key = self._scope.me, inquiry.key
-        try:
-            record = self._scope.store.get(key)
-        except CorruptData:
-            inquiry.read.refuse(me, "corrupt data")
-            return
-        if self._keeps_more(key, record or b""):
-            inquiry.read.refuse(me, "keeps a hint for another owner")
+        record, unsure = self._everything(inquiry.key)
+        if unsure:
+            inquiry.read.refuse(self._scope.me, unsure)
         else:
-            inquiry.read.answer(me, record)
+            inquiry.read.answer(self._scope.me, record)
 
     def _decided(self, id: int, inquiry: _Inquiry) -> list[Decision]:
-        """When every owner has answered or is lost: what is to be made true."""
+        """When every member has answered or is lost: what is to be made true."""
+        if inquiry.verdict:
+            return self._confirmed(id, inquiry)
         read = inquiry.read
         if read.pending == [self._scope.me]:
             # Last, because the dot of a fence is taken to have seen all that this node has issued.
@@ -221,11 +229,9 @@ class Outcomes:
         except CorruptData:
             return self._close(id, UNKNOWN)
         state = fate(record, operation)
-        if state == VOID and (read.reached or not inquiry.others):
+        if state == VOID and read.reached:
             return self._ship(id, inquiry, record, NOT_APPLIED, len(inquiry.owners))
-        if state == VOID:
-            return self._close(id, UNKNOWN)  # who was not asked may keep the write as a hint
-        if state is not None:
+        if state not in (VOID, None):
             needed = scope.needed(inquiry.partition, table, table.w)
             return self._ship(id, inquiry, record, APPLIED, needed)
         removed = forgotten(scope.nothing(inquiry.key), operation)
@@ -248,6 +254,33 @@ class Outcomes:
             return self._close(id, UNKNOWN)
         message = ReplicaPut(REPLICA_PUT, id, inquiry.key, encode_record(record), b"")
         return [Broadcast(tuple(inquiry.pending), message)]
+
+    def _shipped(self, id: int, inquiry: _Inquiry) -> list[Decision]:
+        """Enough owners hold it. What all have promised not to apply, nobody else may keep."""
+        inquiry.pending = []
+        if inquiry.verdict == APPLIED or not inquiry.others:
+            return self._close(id, inquiry.verdict)
+        del self._open[id]
+        inquiry.read = Read(len(inquiry.others))
+        return self._ask(inquiry, inquiry.others) + self._decided(self._ids.last, inquiry)
+
+    def _confirmed(self, id: int, inquiry: _Inquiry) -> list[Decision]:
+        """When all others have answered again: do they still keep nothing of it?"""
+        read = inquiry.read
+        if read.pending:
+            return []
+        kept = [record for _, record in read.answers if record is not None]
+        denied = read.reached and not any(self._may_have(inquiry, record) for record in kept)
+        return self._close(id, inquiry.verdict if denied else UNKNOWN)
+
+    def _may_have(self, inquiry: _Inquiry, record: bytes) -> bool:
+        """Whether what another member keeps has the write, or may have had it."""
+        operation = inquiry.request.operation
+        try:
+            kept = decode_record(record)
+        except CorruptData:
+            return True
+        return fate(kept, operation) not in (None, VOID) or forgotten(kept, operation)
 
     def _was_applied(self, inquiry: _Inquiry, record: bytes) -> bool:
         """Whether, against a verdict of `not applied`, an owner had seen it overwritten."""

@@ -6,7 +6,8 @@
 
 Barrier:  the newest joint epoch that this node knows. A link over which nobody has said to hold
           it may ask nothing of this node's copies (`is_barred`), so that no quorum of the owners
-          before is reached by those who have not heard of the owners after.
+          before is reached by those who have not heard of the owners after. Nor may who is no
+          member any more.
 
 Outlives the kernels of all epochs. What must be durable is kept before a word of it is said.
 """
@@ -184,7 +185,7 @@ class Council(Part):
             made = self._epochs.handle(source, word, now.monotonic_ms)
         except InvalidRequest as error:
             return [Disconnect(source, str(error))]
-        if isinstance(word, Holds):
+        if isinstance(word, Holds) and source in self.topology.members:
             self._heard[source] = max(word.epoch, self._heard.get(source, 0))
         return self._done(made)
 
@@ -206,7 +207,15 @@ class Council(Part):
                 self._change, self._report_ms = self._begun(), 0.0
                 self._held = min(self._held, self.topology.epoch - 1)
                 self._barrier = self._barrier_of(self.topology)
+                self._forget_strangers()
         return made
+
+    def _forget_strangers(self) -> None:
+        """Who is no member any more may ask for nothing: nobody asks it what it holds."""
+        members = self.topology.members
+        for source in [source for source in self._heard if isinstance(source, str)]:
+            if source not in members:
+                del self._heard[source]
 
     def _kept(self, epoch: int, then: tuple[Say, ...], now_ms: float) -> list[Any]:
         self._held = max(self._held, epoch)

@@ -19,9 +19,14 @@ from dynamo.membership.paxos import Voter
 from dynamo.ring.ring import Ring
 from dynamo.types import NodeId
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 FOUNDED = "founded"
-_LATER: dict[object, list[type]] = {1: [], 2: [bool], FORMAT_VERSION: [bool, list]}
+_LATER: dict[object, list[type]] = {
+    1: [],
+    2: [bool],
+    3: [bool, list],
+    FORMAT_VERSION: [bool, list, list],
+}
 """What each format has behind the addresses; the formats of former versions are still read."""
 FORCED_STEP = 1000
 """Epochs that a forced one skips, so that none that a majority may yet decide has its number."""
@@ -45,6 +50,8 @@ class Topology(NamedTuple):
     given_up: tuple[NodeId, ...] = ()
     """Members whose disks were lost more at a time than W allows, as an operator has said: who
     rebuilds takes from them what they have, and waits no longer for what they once had."""
+    entered: tuple[tuple[NodeId, int], ...] = ()
+    """Since which epoch the members that are no founders are members without a break."""
 
     @property
     def epoch(self) -> int:
@@ -63,6 +70,10 @@ class Topology(NamedTuple):
         new = [member.node for member in self.target.members] if self.target else []
         return (*old, *(node for node in new if node not in old))
 
+    def since(self, node: NodeId) -> int:
+        """The epoch with which its present membership began; 0 for a founder."""
+        return dict(self.entered).get(node, 0)
+
     def owners(self, partition: int, n: int) -> tuple[tuple[NodeId, ...], tuple[NodeId, ...]]:
         """The first n owners of a partition, old and new; equal where nothing changes."""
         old = self.ring.owners[partition][: min(n, self.ring.holders)]
@@ -74,7 +85,8 @@ class Topology(NamedTuple):
         """The value that is voted on and kept; equal topologies have equal bytes."""
         target = None if self.target is None else self.target.as_value()
         fields = (self.ring.as_value(), target, self.voters, self.change, self.addresses)
-        packed: bytes = msgpack.packb((FORMAT_VERSION, *fields, self.moved, self.given_up))
+        later = (self.moved, self.given_up, self.entered)
+        packed: bytes = msgpack.packb((FORMAT_VERSION, *fields, *later))
         return packed
 
     @staticmethod
@@ -92,7 +104,8 @@ class Topology(NamedTuple):
                 change,
                 tuple((NodeId(node), str(host), int(port)) for node, host, port in addresses),
                 later[0] if later else change != FOUNDED,
-                tuple(NodeId(str(node)) for nodes in later[1:] for node in nodes),
+                tuple(NodeId(str(node)) for nodes in later[1:2] for node in nodes),
+                tuple((NodeId(str(node)), int(at)) for each in later[2:] for node, at in each),
             )
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise InvalidRequest(f"no topology: {error}") from error
@@ -124,7 +137,10 @@ def joint(
     known = {entry[0]: entry for entry in (*before.addresses, *addresses)}
     rings = before.ring.at(epoch), target.at(epoch)
     listed = tuple(known[node] for node in sorted(known))
-    return Topology(*rings, before.voters, change, listed, True, before.given_up)
+    made = Topology(*rings, before.voters, change, listed, True, before.given_up)
+    new = {node: epoch for node in made.members if node not in before.members}
+    entered = {node: at for node, at in before.entered if node in made.members} | new
+    return made._replace(entered=tuple(sorted(entered.items())))
 
 
 def final(before: Topology, lives: dict[NodeId, str]) -> Topology:
@@ -145,7 +161,7 @@ def retargeted(
 ) -> Topology:
     """Another joint epoch from the same old owners, for a target of which somebody died."""
     assert before.target is not None, "only a joint epoch has a target to be replaced"
-    return joint(before._replace(target=None), target, change, addresses)
+    return joint(before, target, change, addresses)
 
 
 def follows(before: Topology, after: Topology) -> bool:
@@ -197,7 +213,8 @@ def _settled(before: Topology, ring: Ring, lives: dict[NodeId, str], change: str
     names = {member.node for member in ring.members}
     addresses = tuple(entry for entry in before.addresses if entry[0] in names)
     given_up = tuple(node for node in before.given_up if node in names)
-    return Topology(settled, None, tuple(voters), change, addresses, True, given_up)
+    entered = tuple(entry for entry in before.entered if entry[0] in names)
+    return Topology(settled, None, tuple(voters), change, addresses, True, given_up, entered)
 
 
 def _voter(node: Any, incarnation: Any) -> Voter:

@@ -25,6 +25,7 @@ from dynamo.config import TableConfig
 from dynamo.keys import partition_of_key, table_of_key
 from dynamo.messages import REPLICA_GET, Broadcast, ReplicaGet
 from dynamo.ports import NO_HINT
+from dynamo.repair.hints import Everything
 from dynamo.ring.joint import Rings
 from dynamo.siblings.codec import DIGEST_BYTES
 from dynamo.types import ItemKey, NodeId, TableId
@@ -61,16 +62,16 @@ class Closing(Part):
         tag: int,
         next_id: Callable[[], int],
         up: AbstractSet[NodeId],
-        keeps_more: Callable[[ItemKey, bytes], bool],
+        everything: Callable[[ItemKey], Everything],
         make_whole: Callable[[ItemKey, bytes], object],
     ) -> None:
-        """`tag`: of the ids that `next_id` makes; `up`: who is linked, at any moment; `keeps_more`:
-        whether this node keeps anything else of an item for another; `make_whole`: closes the gaps
-        of a record here, if it is still the newest."""
+        """`tag`: of the ids that `next_id` makes; `up`: who is linked, at any moment; `everything`:
+        that this node has of an item; `make_whole`: closes the gaps of a record here, if it is
+        still the newest."""
         self.tag = tag
         self._me, self._rings, self._tables = me, rings, tables
         self._next_id, self._up = next_id, up
-        self._keeps_more, self._make_whole = keeps_more, make_whole
+        self._everything, self._make_whole = everything, make_whole
         self._open: dict[int, _Asked] = {}
 
     def begin(self, key: ItemKey, record: bytes) -> list[Broadcast]:
@@ -84,7 +85,7 @@ class Closing(Part):
         if rings.target is not None or self._me not in owners or len(self._open) >= OPEN_MAX:
             return []
         asked = _Asked(key, record, others, owners - {self._me})
-        if not self._up >= asked.waiting or self._is_open(key) or self._keeps_more(key, record):
+        if not self._up >= asked.waiting or self._is_open(key) or self._has_more(asked):
             return []
         return self._ask(asked)
 
@@ -119,13 +120,17 @@ class Closing(Part):
         for asked in self._open.values():
             assert asked.waiting, "a closing waits for nobody"
 
+    def _has_more(self, asked: _Asked) -> bool:
+        """Whether this node may have anything else of the item."""
+        return self._everything(asked.key) != (asked.record, "")
+
     def _is_open(self, key: ItemKey) -> bool:
         return any(asked.key == key for asked in self._open.values())
 
     def _ask(self, asked: _Asked) -> list[Broadcast]:
         """The next question; without anybody to ask the gaps are closed."""
         if not asked.waiting:
-            if not self._keeps_more(asked.key, asked.record):
+            if not self._has_more(asked):
                 self._make_whole(asked.key, asked.record)
             return []
         id = self._next_id()

@@ -1,11 +1,12 @@
 """Removal of tombstones: by proof that every owner has had them, never by a clock alone.
 
     sweep: every record of this node, some rows at a time ─▶ tombstones old enough · damaged values
+    left?   everybody else has nothing left of the partition (dynamo.repair.bystanders)
     claims: "my tree has this root, I have taken in so much" ─▶ each co-owner
             equal roots: both have taken in what either has ─▶ K rises, and is made durable
     settled (dynamo.repair.settled) covers a tombstone ─▶ removed, logged, at each owner by itself
 
-An owner that is away says nothing, so nothing is removed meanwhile; how many wait is a metric. The
+A member that is away says nothing, so nothing is removed meanwhile; how many wait is a metric. The
 age spares what clients may still ask about (`outcome`, retries); it proves nothing.
 """
 
@@ -25,14 +26,17 @@ from dynamo.messages_exchange import (
     ASK_TAKEN,
     CLAIMS_AT_ONCE_MAX,
     TAKEN_IS,
+    AskLeft,
     AskTaken,
     Claim,
+    LeftIs,
     TakenIs,
 )
 from dynamo.meters import Meters
 from dynamo.ports import MEMORY_FULL
+from dynamo.repair.bystanders import Bystanders, node_of
 from dynamo.repair.knowledge import Knowledge
-from dynamo.repair.settled import NONE_TAKEN, Taken, covers
+from dynamo.repair.settled import FOREVER, NONE_TAKEN, Taken, covers
 from dynamo.repair.trees import ROWS_MAX, TreeName
 from dynamo.siblings.codec import decode_record
 from dynamo.siblings.record import Record, operation_stamp
@@ -46,8 +50,6 @@ CANDIDATES_MAX = 4096
 sweep."""
 DAMAGED_AT_ONCE_MAX = 64
 """Damaged records that one slice of the sweep asks to be repaired; the next asks for others."""
-FOREVER = 1 << 62
-"""Above every counter: all dots of a writer that writes no more."""
 
 _ENDS_OF_TOMBSTONES = (0x90, 0xC0)
 """How the bytes of a record end that holds no value, or a last one that is none."""
@@ -73,13 +75,19 @@ class Collection(Part):
         meters: Meters,
         removes: bool,
         first_round: int,
+        bystanders: Bystanders,
     ) -> None:
-        """`removes`: whether what the store calls durable survives a loss of power, and nobody
-        but the present owners has ever held a partition; else nothing is vouched for.
-        `first_round`: above those of the node's former rings and starts."""
+        """`removes`: whether what the store calls durable survives a loss of power, and no change
+        of owners is under way; else nothing is vouched for. `first_round`: above those of the
+        node's former rings and starts."""
         self._trees, self._in_sync, self._settled, self._writer = known
         self._timing, self._ready = timing, ready
         self._wall_ms, self._meters, self._removes = wall_ms, meters, removes
+        self._bystanders = bystanders
+        self._cleared: dict[TreeName, Taken] = {}
+        """Of what nobody else has anything left, since before the present round."""
+        self._equal: dict[TreeName, set[NodeId]] = {}
+        """Which co-owners were found equal in it."""
         self._waiting: dict[TreeName, dict[ItemKey, Record]] = {}
         self._sweep: list[PartitionId] = []
         self._after = ItemKey(b"")
@@ -96,8 +104,13 @@ class Collection(Part):
     # a background part
 
     def handlers(self) -> dict[type[Any], Handler]:
-        """Claims, and what co-owners answer to them."""
-        return {AskTaken: self._asked, TakenIs: self._told}
+        """Claims, and what is left, and what others answer to them."""
+        return {
+            AskTaken: self._asked,
+            TakenIs: self._told,
+            AskLeft: lambda source, asked, _: self._bystanders.asked(source, asked),
+            LeftIs: self._left,
+        }
 
     def advance(self, up: set[NodeId], now_ms: float) -> list[Effect | Damaged]:
         """A slice of the sweep, and what was found damaged; claims about tombstones that wait."""
@@ -166,6 +179,7 @@ class Collection(Part):
     def _claims(self, up: set[NodeId]) -> list[Effect | Damaged]:
         """What this node claims of the partitions in which tombstones wait, to each co-owner."""
         self._round, self._losses = self._round + 1, self._settled.losses
+        self._cleared, self._equal = self._bystanders.cleared(), {}
         effects: list[Effect | Damaged] = []
         for peer in self._in_sync.co_owners():
             if peer in up:
@@ -173,6 +187,8 @@ class Collection(Part):
                 for first in range(0, len(claims), CLAIMS_AT_ONCE_MAX):
                     some = tuple(claims[first : first + CLAIMS_AT_ONCE_MAX])
                     effects.append(Send(peer, AskTaken(ASK_TAKEN, self._round, some)))
+        wanted = {name: self._wanted(name) for name in self._waiting}
+        effects += self._bystanders.ask(wanted, up, self._round)
         for name in self._waiting:
             self._remove(name)
         self._waiting = {name: waiting for name, waiting in self._waiting.items() if waiting}
@@ -183,27 +199,38 @@ class Collection(Part):
 
     def _claim(self, name: TreeName) -> Claim:
         """Root, K and floor of a partition now, with 0 for the writers of tombstones that wait."""
-        wanted = {
-            actor: 0
-            for record in self._waiting.get(name, {}).values()
-            for actor in record.history.vector
-        }
+        wanted = self._wanted(name)
         self._vouch(name, wanted)
         taken = {**wanted, **self._settled.taken(name)}
         durable = dict(self._settled.durable(name))
         return (*name, self._root(name), taken, durable, self._settled.floor_of(name))
 
+    def _wanted(self, name: TreeName) -> dict[Actor, int]:
+        """The writers of tombstones that wait."""
+        waiting = self._waiting.get(name, {}).values()
+        return {actor: 0 for record in waiting for actor in record.history.vector}
+
     def _vouch(self, name: TreeName, asked: Taken) -> None:
         """This node's own dots, and those of its former lives: all are in its records if it was
-        equal with every co-owner since it started."""
+        equal with every co-owner since it started. And those of others that own nothing of it. But
+        where anybody else may have kept some: since they have nothing left."""
         if name[0] not in self._ready or not self._in_sync.with_all(name):
             return
         me = self._writer
-        mine = {me.actor: me.issued(name[0])}
-        for actor in asked:
-            if actor != me.actor and actor.partition("/")[0] == me.node:
-                mine[Actor(actor)] = FOREVER
-        self._settled.take(name, mine)
+        mine = {actor: FOREVER for actor in asked if node_of(actor) == me.node}
+        mine[me.actor] = me.issued(name[0])
+        if self._bystanders.of(name):
+            alike = self._equal.get(name, set())
+            if name not in self._cleared or not alike.issuperset(self._in_sync.co_owners_of(name)):
+                return
+            mine |= self._cleared[name]
+        self._settled.take(name, {**self._bystanders.gone(asked), **mine})
+
+    def _left(self, source: NodeId, told: LeftIs, now: Instant) -> list[Effect]:
+        """A member that owns nothing of them has nothing left, either."""
+        if told.id == self._round:
+            self._bystanders.told(source, told)
+        return []
 
     def _asked(self, source: NodeId, asked: AskTaken, now: Instant) -> list[Effect]:
         """A co-owner claims: take over what it has taken in where both are equal."""
@@ -228,6 +255,9 @@ class Collection(Part):
                 self._settled.report(name, source, durable)
                 equal = root != 0 and (told.id, self._settled.losses) == (self._round, self._losses)
                 self._settled.take(name, taken if equal else {}, floor)
+                if equal:
+                    self._equal.setdefault(name, set()).add(source)
+                    self._vouch(name, self._wanted(name))
         return []
 
     def _root(self, name: TreeName) -> int:

@@ -228,6 +228,8 @@ class Handoff(Part):
                 return hint
 
     def _end_pass(self, owner: NodeId, round_: _Round, now_ms: float) -> None:
+        if owner in self._hints.kept() and not self._hints.page(owner, ItemKey(b"")):
+            self._hints.lose_damaged(owner)
         if owner in self._hints.kept():
             round_.restart()
             round_.resume_ms = now_ms + AGAIN_MS

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from dynamo.config import TableConfig
 from dynamo.errors import CorruptData
-from dynamo.keys import partition_of_key, table_of_key
+from dynamo.keys import partition_bounds, partition_of_key, table_of_key
 from dynamo.messages import (
     DIGEST_ONLY,
     REPLICA_DIGEST,
@@ -39,11 +39,11 @@ from dynamo.messages import (
     Source,
 )
 from dynamo.meters import Meters
-from dynamo.ports import DISK_FULL, NO_HINT, RecordStore
+from dynamo.ports import CORRUPT, DISK_FULL, NO_HINT, RecordStore
 from dynamo.ring.joint import Rings, leaving
 from dynamo.siblings.codec import DIGEST_BYTES, decode_record, encode_record, verified
 from dynamo.siblings.record import Window, merge
-from dynamo.types import ItemKey, NodeId, TableId
+from dynamo.types import ItemKey, NodeId, PartitionId, TableId
 
 HINTS_FULL = "hints full"
 """A fallback's refusal: what it keeps for others has reached its bound."""
@@ -63,6 +63,14 @@ class Hint(NamedTuple):
     owner: NodeId
     key: ItemKey
     record: bytes
+
+
+class Everything(NamedTuple):
+    """What a node has of one item, as one record."""
+
+    record: bytes | None
+    unsure: str = ""
+    """Why it cannot be told; then there is no record."""
 
 
 class Kept(NamedTuple):
@@ -131,7 +139,7 @@ class Hints:
     def take(self, hint: Hint, base: bytes, token: Hashable, *, bounded: bool = True) -> bool:
         """The same without a sender; False at the bound. Raises CorruptData if it is no record."""
         place = hint_key(hint.owner, hint.key)
-        mine = self._at(place)
+        mine = self._whole(place)
         joined = hint.record if mine is None else self._joined(mine, hint, base)
         more = len(joined) - len(mine) if mine is not None else len(place) + len(joined)
         if bounded and more > 0 and self.bytes_held() + more > self._bytes_max:
@@ -147,36 +155,46 @@ class Hints:
         owners = self._owners(message.key)
         if owners is None or self._me in owners:
             return None
-        return _answer(source, message, self.held(message.key, owners))
+        try:
+            return _answer(source, message, self.held(message.key, owners))
+        except CorruptData:
+            return Send(source, ReplicaRefused(REPLICA_REFUSED, message.id, CORRUPT))
 
-    def get_all(self, source: Source, message: ReplicaGet) -> Send | None:
+    def get_all(self, source: Source, message: ReplicaGet, answer: Send) -> Send:
         """The same for who wants to close gaps, or to deny a write: what this node has left of a
         former ring counts as well, which no reader should be shown, and so does what an owner keeps
-        for another. None from an owner that keeps nothing else than the asker knows."""
-        key, owners = message.key, self._owners(message.key)
+        for another. `answer`: what it says as a replica; an owner that does not count as one, or
+        holds nothing else, says just that."""
+        owners = self._owners(message.key)
         if owners is None:
-            return None
-        if self._unread:
-            return Send(source, ReplicaRefused(REPLICA_REFUSED, message.id, READDRESSING))
-        if self._me not in owners:
-            return _answer(source, message, self.held(key, owners, strays=True))
-        kept = self.held(key, owners)
-        if kept is None or kept[:DIGEST_BYTES] == message.known:
-            return None
-        return _answer(source, message, self.held(key, owners, strays=True))
+            return answer
+        everything = self.everything(message.key)
+        if everything.unsure:
+            return Send(source, ReplicaRefused(REPLICA_REFUSED, message.id, everything.unsure))
+        refused = type(answer.message) is ReplicaRefused
+        if self._me in owners and (refused or everything.record is None):
+            return answer
+        return _answer(source, message, everything.record)
 
-    def keeps_more(self, key: ItemKey, record: bytes) -> bool:
-        """Whether this owner may keep anything of an item for another that `record` is not."""
+    def everything(self, key: ItemKey) -> Everything:
+        """All that this node has of an item: its own record, now or of a former ring, and what it
+        keeps for owners."""
         owners = self._owners(key)
         assert owners is not None, "its table is known"
-        return bool(self._unread) or self.held(key, owners) not in (None, record)
+        if self._unread:
+            return Everything(None, READDRESSING)
+        try:
+            return Everything(self.held(key, owners, with_own=True))
+        except CorruptData:
+            return Everything(None, CORRUPT)
 
     def held(
-        self, key: ItemKey, owners: tuple[NodeId, ...], *, strays: bool = False
+        self, key: ItemKey, owners: tuple[NodeId, ...], *, with_own: bool = False
     ) -> bytes | None:
-        """What is kept of an item, for all its owners together; `strays`: and as its own record."""
+        """What is kept of an item for all its owners together; `with_own`: joined with the record
+        that this node has of it. Raises CorruptData if some of that is damaged."""
         places = [hint_key(owner, key) for owner in owners if owner in self._kept]
-        found = [self._at(place) for place in (*places, *([key] if strays else []))]
+        found = [self._store.get(place) for place in (*places, *([key] if with_own else []))]
         records = [record for record in found if record is not None]
         if len(records) < 2:
             return records[0] if records else None
@@ -192,13 +210,27 @@ class Hints:
         found = self._store.scan(first, until, PAGE_ITEMS)
         return [Hint(owner, ItemKey(place[len(first) - len(after) :]), r) for place, r in found]
 
+    def keeps_of(self, partition: PartitionId) -> bool:
+        """Whether any hint for an item of the partition is kept."""
+        first, until = partition_bounds(partition)
+        return any(
+            self._store.scan(hint_key(owner, first), hint_key(owner, until), 1)
+            for owner in self._kept
+        )
+
     def delivered(self, hint: Hint) -> bool:
         """The owner holds this durably: let go of it, unless more was merged into it since."""
-        if self._at(hint_key(hint.owner, hint.key)) != hint.record:
+        if self._whole(hint_key(hint.owner, hint.key)) != hint.record:
             return False
         self._remove(hint)
         self._meters.hints_delivered += 1
         return True
+
+    def lose_damaged(self, owner: NodeId) -> None:
+        """All that could be read for an owner is delivered: what is left is damaged, and lost as
+        with a disk. Other copies of what was acknowledged are with other nodes."""
+        first, damaged = hint_key(owner, ItemKey(b"")), self._store.damaged_keys
+        self._lose([ItemKey(key) for key in damaged if key.startswith(first)])
 
     def misaddressed(self) -> bool:
         """Whether some of what is kept may be for nodes that do not own it by this ring."""
@@ -245,13 +277,22 @@ class Hints:
         """Assert that the counts are those of the store; reads all of it."""
         assert self._kept == _counted(self._store), "hints were miscounted"
 
-    def _at(self, place: ItemKey) -> bytes | None:
-        """The hint there; a damaged one counts as missing."""
+    def _whole(self, place: ItemKey) -> bytes | None:
+        """The hint there; a damaged one is lost, and makes room for another."""
         try:
             return self._store.get(place)
         except CorruptData:
             self._meters.corrupt_records += 1
+            self._lose([place])
             return None
+
+    def _lose(self, places: list[ItemKey]) -> None:
+        """These are damaged. Whether they were counted depends on when that was noticed."""
+        before = self.count()
+        for place in places:
+            self._store.delete(place, None)
+        self._kept = _counted(self._store)
+        self._meters.hints_lost += before - self.count()
 
     def _joined(self, mine: bytes, hint: Hint, base: bytes) -> bytes:
         """What is known by both. A record built on exactly what is kept knows all of it."""

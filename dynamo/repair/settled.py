@@ -32,6 +32,8 @@ Taken: TypeAlias = Mapping[Actor, int]
 """Writer -> counter, a K."""
 
 NONE_TAKEN: dict[Actor, int] = {}
+FOREVER = 1 << 62
+"""Above every counter: all dots of a writer that writes no more."""
 
 
 class _Partition:

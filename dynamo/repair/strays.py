@@ -24,7 +24,7 @@ Only while no change is under way: until its end the owners before count as well
 owns is not looked at: a place is one table's part of a partition, and its rows lie together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dynamo.background import Part
 from dynamo.keys import partition_of_key, table_bounds
@@ -183,7 +183,7 @@ class Strays(Part):
                 return []
             if found := self._found(self._left[-1]):
                 return self._ask(self._left[-1], found, up, now_ms)
-            self._left.pop()
+            self._lose_damaged(self._left.pop())
             self._after = ItemKey(b"")
         self._due_ms = now_ms + self._pause_ms
         return []
@@ -199,6 +199,21 @@ class Strays(Part):
                 break
             found[key] = record
         return found
+
+    def _lose_damaged(self, place: Place) -> None:
+        """All that can be read there is dropped: what is left cannot be handed over."""
+        first, until = table_bounds(*place)
+        lost = [ItemKey(key) for key in self._trees.damaged_keys if first < key < until]
+        if lost:
+            self._drop(place[0], lost)
+
+    def _drop(self, partition: PartitionId, keys: Iterable[ItemKey]) -> None:
+        """Remove records, and note first that this node forgets what its dots in them were."""
+        self._forget(partition)
+        self._trees.put_meta(FORGOT, b"1")
+        for key in keys:
+            self._trees.delete(key, None)
+            self._meters.strays_dropped += 1
 
     def _ask(
         self, place: Place, records: dict[ItemKey, bytes], up: set[NodeId], now_ms: float
@@ -245,12 +260,8 @@ class Strays(Part):
         if page.to_ask:
             page.owner = page.to_ask.pop(0)
             return self._asked(page, now_ms)
-        self._forget(partition_of_key(last))
-        self._trees.put_meta(FORGOT, b"1")
-        for key, record in page.records.items():
-            if self._trees.held(key) == record:
-                self._trees.delete(key, None)
-                self._meters.strays_dropped += 1
+        unchanged = [key for key, each in page.records.items() if self._trees.held(key) == each]
+        self._drop(partition_of_key(last), unchanged)
         self._page, self._after = None, last
         self._due_ms = now_ms + self._pause_ms
         return []

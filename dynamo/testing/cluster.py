@@ -22,7 +22,7 @@ from dynamo.storage.files import DiskFull
 from dynamo.storage.port import EngineOptions
 from dynamo.testing.disk import PowerLost
 from dynamo.testing.network import DIALER, Network
-from dynamo.testing.node import Process, Watcher
+from dynamo.testing.node import JOINS_ANEW, Process, Watcher
 from dynamo.testing.store import OPTIONS, Disk, Image, Violation
 from dynamo.testing.world import WallClock, World
 from dynamo.types import ItemKey, NodeId, TableId
@@ -183,6 +183,8 @@ class Machine:
         if self.process is process:
             self._end(reason, (KILL_NOTICE_MS, KILL_NOTICE_MS))
             self.disk.files.process_crash()
+            if reason == JOINS_ANEW:
+                self.disk.replace()
             self.cluster.world.at(self._rng.uniform(*SUPERVISOR_MS), self.start)
 
 

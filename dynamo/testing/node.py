@@ -13,7 +13,7 @@ handshake; who it is (dynamo.repair.boot) is durable before it says a word.
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from dynamo.brain import Brain, founders, recalled
+from dynamo.brain import Brain, JoinsAnew, founders, recalled
 from dynamo.coordination.identity import Identity
 from dynamo.coordination.outcomes import APPLIED, NOT_APPLIED
 from dynamo.errors import StorageFailed
@@ -56,6 +56,8 @@ TICK_MS = 5.0
 VALIDATED_EVERY, BACKGROUND_VALIDATED_EVERY = 6, 24
 """Of so many events one is followed by a look at the kernel's invariants: what breaks one leaves it
 broken, and looking each time would be a tenth of a run."""
+JOINS_ANEW = "joins anew"
+"""Why a process ended whose disk is from a membership that ended."""
 PART_AFTER_MS = 2000.0
 """How long links to who is no member any more are kept."""
 
@@ -256,7 +258,12 @@ class Process:
         brain = self.brain
         assert brain is not None, "events come to started nodes"
         self.world.note(self.name, "<-", event)
-        self._perform(brain.handle(event, self.clock.instant()))
+        try:
+            effects = brain.handle(event, self.clock.instant())
+        except JoinsAnew:
+            self._ended(self, JOINS_ANEW)
+            return
+        self._perform(effects)
         if brain.topology.epoch != self._epoch:
             self._look_at_ring()
             self.world.at(PART_AFTER_MS, self.post, self.links.part_with_strangers)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from random import Random
 from typing import Any, NamedTuple
 
-from dynamo.errors import StorageFailed
+from dynamo.errors import CorruptData, StorageFailed
 from dynamo.repair.boot import IDENTITY, decode_identity
 from dynamo.repair.hints import hint_key, is_hint_key, parse_hint_key
 from dynamo.siblings.codec import decode_record
@@ -216,8 +216,11 @@ class Engine:
 
     def delete(self, key: ItemKey, token: Hashable) -> None:
         """As always. A hint is removed only when it is delivered."""
-        record = self.get(key)
-        if is_hint_key(key):
+        try:
+            record = self.get(key)
+        except CorruptData:
+            record = None
+        if record is not None and is_hint_key(key):
             self._disk.check_delivered(key, record, self._elsewhere(key))
             self._disk.dropping.add(key)
         elif record is not None:

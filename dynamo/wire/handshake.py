@@ -17,8 +17,8 @@ import msgpack
 
 from dynamo.errors import IncompatiblePeer, ProtocolViolation, WrongCluster
 
-PROTOCOL_MIN: Final = 5
-PROTOCOL_MAX: Final = 5
+PROTOCOL_MIN: Final = 6
+PROTOCOL_MAX: Final = 6
 """The protocol versions this code speaks."""
 
 MAGIC: Final = b"DYNM"

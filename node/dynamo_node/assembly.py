@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
-from dynamo.brain import Brain, Recalled, founders, recalled
+from dynamo.brain import Brain, JoinsAnew, Recalled, founders, recalled
 from dynamo.config import ClusterConfig, NodeConfig
 from dynamo.coordination.identity import Identity
 from dynamo.errors import CorruptData, StorageFailed
@@ -183,12 +183,13 @@ async def _cancelled(task: "asyncio.Task[None]") -> None:
 
 
 async def _close_engine(engine: Engine, node: Node) -> None:
-    """A final checkpoint, unless the store is what failed; what is damaged is left with a word.
+    """A final checkpoint, unless the store is what failed; what cannot be used any more is left
+    with a word.
     Raises what kept a node that had not failed from it; a full disk is no reason, the log has it.
     """
     loop = asyncio.get_running_loop()
     error = node.failed.exception() if node.failed.done() else None
-    had_failed = isinstance(error, StorageFailed | CorruptData)
+    had_failed = isinstance(error, StorageFailed | CorruptData | JoinsAnew)
     if not had_failed:
         try:
             await loop.run_in_executor(None, engine.close_clean)
@@ -196,7 +197,7 @@ async def _close_engine(engine: Engine, node: Node) -> None:
         except (StorageFailed, DiskFull, CorruptData) as failure:
             log.error("the store was not closed cleanly", reason=str(failure))
             error = failure
-    if isinstance(error, CorruptData):
+    if isinstance(error, CorruptData | JoinsAnew):
         condemn(node.config.node(node.me), str(error))
     engine.close()
     if isinstance(error, StorageFailed | CorruptData) and not had_failed:

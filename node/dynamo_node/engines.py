@@ -1,4 +1,4 @@
-"""A node's store, opened; damage is put aside and becomes a lost disk."""
+"""A node's store, opened; what cannot be used is put aside and becomes a lost disk."""
 
 import os
 from pathlib import Path
@@ -21,8 +21,8 @@ log = structlog.get_logger()
 def opened_engine(node: NodeConfig, engine: Engine | None = None) -> tuple[Engine, Recovery]:
     """The node's store (or the given one) and what was found in it. Blocks.
 
-    Files that cannot be read, now or when the node ran last, go to `damaged-1`, ... and the node
-    starts empty: it rebuilds.
+    Files that cannot be read, now or when the node ran last, or are from a membership that ended,
+    go to `damaged-1`, ... and the node starts empty: it rebuilds.
     """
     if engine is not None:
         return engine, engine.open()
@@ -37,20 +37,20 @@ def opened_engine(node: NodeConfig, engine: Engine | None = None) -> tuple[Engin
             raise CorruptData(condemned.read_text(encoding="utf-8").strip())
         return open_engine(node.data, options)
     except CorruptData as error:
-        log.error("the data is damaged; rebuilding from the other nodes", reason=str(error))
+        log.error("the data is put aside; rebuilding from the other nodes", reason=str(error))
         _put_aside(Path(node.data))
         opened, recovery = open_engine(node.data, options)
         return opened, recovery._replace(damaged=True, fresh=False)
 
 
 def condemn(node: NodeConfig, reason: str) -> None:
-    """Leave word for the next start that the files are damaged beyond single records."""
+    """Leave word for the next start that the files cannot be used."""
     if node.durability != "memory":
         write_atomically(Path(node.data) / CONDEMNED, f"{reason}\n")
 
 
 def _put_aside(root: Path) -> None:
-    """Keep what was damaged for whoever wants to look at it."""
+    """Keep it for whoever wants to look at it."""
     number = 1
     while (root / f"damaged-{number}").exists():
         number += 1

@@ -144,6 +144,7 @@ COUNTERS = {
     "strays_dropped": "Records of partitions owned once, dropped when a present owner had them.",
     "hints_kept": "Records taken in for owners that were away.",
     "hints_delivered": "Hints handed over: their owners have them durably.",
+    "hints_lost": "Hints that were damaged on this disk: copies lost before they were handed over.",
     "hints_refused": "Hints not kept for want of room; the next fallback was asked.",
 }
 """Attribute of `Meters` -> HELP; the metric is `dynamo_ATTRIBUTE_total`."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from dynamo.brain import Brain
+from dynamo.brain import Brain, JoinsAnew
 from dynamo.config import ClusterConfig, TableConfig
 from dynamo.errors import Code, CorruptData, DynamoError, StorageFailed
 from dynamo.kernel import Kernel
@@ -178,11 +178,15 @@ class Node:
     # events and effects
 
     def feed(self, event: Event) -> None:
-        """Hand an event to the kernel and perform what it wants."""
+        """Hand an event to the kernel and perform what it wants; nothing once the node failed."""
+        if self.failed.done():
+            if self._drained is not None:
+                self._drained.set()
+            return
         now = Instant(self._loop.time() * 1000, time.time_ns() // 1_000_000)
         try:
             effects = self.brain.handle(event, now)
-        except (CorruptData, StorageFailed) as error:
+        except (CorruptData, StorageFailed, JoinsAnew) as error:
             # Damage not of a record, which the kernel bears, but of a whole table, or no answer at
             # all from the disk: a node that went on would fail every link that asks for anything.
             self.fail(error)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import structlog
 import uvloop
 
+from dynamo.brain import JoinsAnew
 from dynamo.config import LOCAL_ID, ClusterConfig, ConfigError, NodeConfig
 from dynamo.errors import DynamoError
 from dynamo_node import logs
@@ -68,17 +69,21 @@ def run(options: RunOptions, serve: Serve) -> int:
         asyncio.run(topology_at(options.join, config))
     with node_directory(Path(node.data)):
         require_own(Path(node.data), config.id, node.name)
-        try:
-            uvloop.run(serve(config, node.name, bootstrap=options.bootstrap, ready=ready))
-        except KeyboardInterrupt:
-            return 130
-        except Exception as error:
-            cause = first_cause(error)
-            if not isinstance(cause, DynamoError | OSError):
-                raise
-            log.critical("the node stops", reason=str(cause), kind=type(cause).__name__)
-            return 1
-    return 0
+        while True:
+            try:
+                uvloop.run(serve(config, node.name, bootstrap=options.bootstrap, ready=ready))
+                return 0
+            except KeyboardInterrupt:
+                return 130
+            except Exception as error:
+                cause = first_cause(error)
+                if isinstance(cause, JoinsAnew):
+                    log.warning("starting again on an empty store", reason=str(cause))
+                    continue
+                if not isinstance(cause, DynamoError | OSError):
+                    raise
+                log.critical("the node stops", reason=str(cause), kind=type(cause).__name__)
+                return 1
 
 
 def first_cause(error: BaseException) -> BaseException:

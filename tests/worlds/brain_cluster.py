@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from dynamo.brain import Brain, founders, recalled
+from dynamo.brain import Brain, JoinsAnew, founders, recalled
 from dynamo.config import ClusterConfig, NodeConfig, builtin
 from dynamo.coordination.identity import Identity
 from dynamo.errors import Code
@@ -62,9 +62,21 @@ def place_of(name: NodeId) -> tuple[str, int]:
 class BrainCluster:
     """n1 n2 n3 as founders; others when they are `added`."""
 
-    def __init__(self, founding: int = 3, partitions: int = PARTITIONS) -> None:
+    def __init__(
+        self,
+        founding: int = 3,
+        partitions: int = PARTITIONS,
+        sloppy: bool = True,
+        **timing: int,
+    ) -> None:
         self.partitions = partitions
-        self.config = replace(builtin(founding), partitions=partitions)
+        usual = builtin(founding)
+        self.config = replace(
+            usual,
+            partitions=partitions,
+            tables=tuple(replace(table, sloppy=sloppy) for table in usual.tables),
+            timing=replace(usual.timing, **timing),
+        )
         members = [Member(node.name, node.name, "", 1.0) for node in self.config.nodes]
         ring = plan(members, partitions, 3).ring
         self.first = founders(ring, self.config)
@@ -134,7 +146,11 @@ class BrainCluster:
     def feed(self, name: NodeId, event: Event) -> None:
         """Something happens at a node."""
         brain = self.brains[name]
-        effects = brain.handle(event, Instant(self.now_ms, WALL_MS + int(self.now_ms)))
+        try:
+            effects = brain.handle(event, Instant(self.now_ms, WALL_MS + int(self.now_ms)))
+        except JoinsAnew:
+            self.lose_disk(name, self.brains[N1].topology)
+            return
         brain.kernel.validate()
         brain.kernel.validate_background()
         for effect in effects:

@@ -1,6 +1,9 @@
 """The hints of one node by themselves: a store in memory, records made by hand."""
 
+from collections.abc import Hashable
+
 from dynamo.config import TableConfig
+from dynamo.errors import CorruptData
 from dynamo.history import NO_GAPS, History
 from dynamo.keys import item_key
 from dynamo.messages import HINT_PUT, REPLICA_GET, HintPut, ReplicaGet, Send
@@ -70,6 +73,10 @@ class HintsWorld:
         if sum(kept.hints for kept in self.hints.kept().values()) < 200 or self._looks % 100 == 0:
             self.hints.validate()
 
+    def damage(self, place: bytes) -> None:
+        """The record there cannot be read any more, until another takes its place."""
+        damage(self.store, place)
+
     def tokens(self) -> list[object]:
         """What becomes durable now."""
         group = self.store.take_group()
@@ -79,3 +86,30 @@ class HintsWorld:
         answer = self.hints.get(N10, ReplicaGet(REPLICA_GET, 7, key, known))
         assert answer is not None, "this node is no owner"
         return answer.message
+
+
+def damage(store: MemoryEngine, place: bytes) -> None:
+    """What a store in memory does about a record that cannot be read any more: as the durable one,
+    which leaves it out of scans and notes it."""
+    whole_get, whole_scan, whole_put = store.get, store.scan, store.put
+    whole_delete, damaged = store.delete, store.damaged_keys
+    damaged[place] = None
+
+    def get(key: ItemKey) -> bytes | None:
+        if key in damaged:
+            raise CorruptData("damaged")
+        return whole_get(key)
+
+    def scan(after: ItemKey, until: ItemKey, limit: int) -> list[tuple[ItemKey, bytes]]:
+        found = whole_scan(after, until, limit + len(damaged))
+        return [(key, record) for key, record in found if key not in damaged][:limit]
+
+    def put(key: ItemKey, record: bytes, token: Hashable) -> None:
+        damaged.pop(key, None)
+        whole_put(key, record, token)
+
+    def delete(key: ItemKey, token: Hashable) -> None:
+        damaged.pop(key, None)
+        whole_delete(key, token)
+
+    vars(store).update(get=get, scan=scan, put=put, delete=delete)

@@ -96,8 +96,9 @@ GOOD = list(msgpack.unpackb(JOINT.encoded()))
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (0, 4),
+        (0, 5),
         (7, None),
+        (8, [["n4"]]),
         (1, None),
         (1, []),
         (2, [1]),
@@ -116,10 +117,32 @@ def test_what_is_no_topology_is_refused(place: int, value: object) -> None:
 
 def test_a_topology_of_a_former_format_is_read() -> None:
     for topology in (FIRST, JOINT):
-        _, *fields, moved, given_up = msgpack.unpackb(topology.encoded())
+        _, *fields, moved, given_up, entered = msgpack.unpackb(topology.encoded())
         assert (moved, given_up) == (topology.moved, [])
-        assert Topology.decoded(msgpack.packb((1, *fields))) == topology
-        assert Topology.decoded(msgpack.packb((2, *fields, moved))) == topology
+        assert tuple(map(tuple, entered)) == topology.entered
+        before = topology._replace(entered=())
+        assert Topology.decoded(msgpack.packb((1, *fields))) == before
+        assert Topology.decoded(msgpack.packb((2, *fields, moved))) == before
+        assert Topology.decoded(msgpack.packb((3, *fields, moved, given_up))) == before
+
+
+def test_a_membership_is_dated_by_the_epoch_with_which_it_began() -> None:
+    assert FIRST.since(N1) == 0, "a founder"
+    assert JOINT.since(N4) == 2
+    assert sworn_in(JOINT, Voter(N1, "b")).since(N4) == 2
+    member_now = final(JOINT, {N4: "b"})
+    assert (member_now.epoch, member_now.since(N4)) == (3, 2)
+    target = plan_of(Join(member("n5")), member_now.ring).target
+    assert joint(member_now, target, "join n5").entered == ((N4, 2), (NodeId("n5"), 4))
+    assert retargeted(joint(member_now, target, "join n5"), target, "again").since(N4) == 2
+    assert retargeted(joint(member_now, target, "join n5"), target, "again").since("n5") == 4  # type: ignore[arg-type]
+
+
+def test_who_leaves_and_joins_again_begins_another_membership() -> None:
+    back = cancelled(JOINT, {})
+    assert back.entered == ()
+    again = joint(back, JOINT.target.at(back.epoch), "join n4")  # type: ignore[union-attr]
+    assert again.since(N4) == 4
 
 
 def test_owners_have_moved_once_a_change_has_begun_and_not_by_a_lost_disk() -> None:

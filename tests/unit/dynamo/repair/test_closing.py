@@ -7,7 +7,7 @@ from dynamo.coordination.decisions import CLOSING, TAG_MASK, Ids
 from dynamo.messages import Broadcast, ReplicaGet
 from dynamo.ports import NO_HINT
 from dynamo.repair.closing import OPEN_MAX, Closing
-from dynamo.repair.hints import READDRESSING
+from dynamo.repair.hints import READDRESSING, Everything
 from dynamo.ring.joint import Rings
 from dynamo.ring.ring import Member, Ring
 from dynamo.siblings.codec import DIGEST_BYTES
@@ -28,11 +28,11 @@ class World:
     def __init__(self, rings: Rings | None = None, sloppy: bool = True, n: int = 3) -> None:
         self.up = {N2, N3, N10, N11}
         self.whole: list[ItemKey] = []
-        self.keeps_more = False
+        self.keeps: bytes | None = RECORD
         tables = {CART: TableConfig("cart", CART, n, 1, n, sloppy=sloppy)}
         self.closing = Closing(
             *(N1, rings or Rings(RING), tables, CLOSING, Ids(CLOSING, 0).next, self.up),
-            lambda key, record: self.keeps_more,
+            lambda key: Everything(self.keeps),
             lambda key, record: self.whole.append(key),
         )
 
@@ -99,13 +99,13 @@ def test_a_single_owner_asks_the_others_and_nobody_once_more() -> None:
 
 
 def test_an_owner_that_keeps_more_for_another_closes_nothing() -> None:
-    world = World()
-    world.keeps_more = True
+    world, more = World(), record_of("n1/y", 1)
+    world.keeps = more
     assert not world.begin()
     assert not world.whole
-    world.keeps_more = False
+    world.keeps = RECORD
     again = world.owners_asked()
-    world.keeps_more = True
+    world.keeps = more
     for owner in (N2, N10):
         world.same(owner, again)
     assert not world.whole

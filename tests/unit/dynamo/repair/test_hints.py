@@ -12,6 +12,7 @@ from dynamo.messages import (
     REPLICA_GET,
     REPLICA_RECORD,
     REPLICA_REFUSED,
+    REPLICA_SAME,
     Ack,
     Disconnect,
     ReplicaDigest,
@@ -21,10 +22,11 @@ from dynamo.messages import (
     ReplicaSame,
     Send,
 )
-from dynamo.ports import DISK_FULL, MEMORY_FULL, NO_HINT
+from dynamo.ports import CORRUPT, DISK_FULL, MEMORY_FULL, NO_HINT
 from dynamo.repair.hints import (
     HINTS_FULL,
     READDRESSING,
+    Everything,
     Hint,
     Kept,
     hint_key,
@@ -191,10 +193,15 @@ def test_what_is_kept_is_counted_in_keys_and_records() -> None:
     assert world.hints.kept() == {N1: Kept(1, len(hint_key(N1, key)) + len(record))}
 
 
-def closing(world: HintsWorld, key: ItemKey, known: bytes = b"another!") -> object:
-    """What is said to who wants to close gaps; None where the record itself is the answer."""
-    answer = world.hints.get_all(N10, ReplicaGet(REPLICA_GET, 6, key, known))
-    return None if answer is None else answer.message
+AS_REPLICA = Send(N10, ReplicaRecord(REPLICA_RECORD, 6, b"as a replica"))
+"""What a node says for itself, where that is all."""
+
+
+def closing(
+    world: HintsWorld, key: ItemKey, known: bytes = b"another!", as_replica: Send = AS_REPLICA
+) -> object:
+    """What is said to who wants to close gaps, or to deny a write."""
+    return world.hints.get_all(N10, ReplicaGet(REPLICA_GET, 6, key, known), as_replica).message
 
 
 def test_who_wants_to_close_gaps_is_shown_what_is_left_of_a_former_ring() -> None:
@@ -213,11 +220,60 @@ def test_an_owner_shows_what_it_keeps_for_another() -> None:
     world.rings = Rings(ring)
     world.hints = world.opened()
     assert closing(world, key) == ReplicaRecord(REPLICA_RECORD, 6, hint)
-    assert closing(world, key, hint[:DIGEST_BYTES]) is None
-    assert closing(world, key_of(b"b")) is None
-    assert world.hints.keeps_more(key, record_of("y", 1))
-    assert not world.hints.keeps_more(key, hint)
-    assert not world.hints.keeps_more(key_of(b"b"), hint)
+    assert closing(world, key, hint[:DIGEST_BYTES]) == ReplicaSame(REPLICA_SAME, 6)
+    assert closing(world, key_of(b"b")) == AS_REPLICA.message
+    world.store.put(key, own := record_of("y", 1), None)
+    joined = world.hints.everything(key)
+    assert joined.record is not None
+    assert {value.actor for value in decode_record(joined.record).values} == {"x", "y"}
+    assert closing(world, key) == ReplicaRecord(REPLICA_RECORD, 6, joined.record)
+    assert own != joined.record
+
+
+def test_an_owner_that_does_not_count_says_so_whatever_it_keeps_for_another() -> None:
+    world, key = HintsWorld(), key_of(b"a")
+    world.keep(N1, key, record_of("x", 1))
+    world.rings = Rings(replace(RING, owners=((N1, N3, N2, N10),) * RING.partitions))
+    world.hints = world.opened()
+    rebuilding = Send(N10, ReplicaRefused(REPLICA_REFUSED, 6, "rebuilding"))
+    assert closing(world, key, as_replica=rebuilding) == rebuilding.message
+
+
+@pytest.mark.parametrize("damaged", [hint_key(N1, key_of(b"a")), key_of(b"a")])
+def test_who_cannot_read_what_it_keeps_does_not_say_that_it_keeps_nothing(damaged: bytes) -> None:
+    world, key = HintsWorld(), key_of(b"a")
+    world.keep(N1, key, record_of("x", 1))
+    world.store.put(key, record_of("y", 1), None)
+    world.damage(damaged)
+    assert world.hints.everything(key) == Everything(None, CORRUPT)
+    assert closing(world, key) == ReplicaRefused(REPLICA_REFUSED, 6, CORRUPT)
+
+
+def test_a_damaged_hint_is_shown_to_no_reader_and_a_later_one_takes_its_place() -> None:
+    world, key = HintsWorld(), key_of(b"a")
+    world.keep(N1, key, record_of("x", 1))
+    world.damage(hint_key(N1, key))
+    assert world.ask(key) == ReplicaRefused(REPLICA_REFUSED, 7, CORRUPT)
+    later = record_of("y", 1)
+    world.keep(N1, key, later)
+    assert world.hints.page(N1, ItemKey(b"")) == [Hint(N1, key, later)]
+    assert world.hints.count() == 1
+    assert (world.meters.hints_lost, world.meters.corrupt_records) == (1, 1)
+
+
+@pytest.mark.parametrize("noticed_before_the_start", [False, True])
+def test_what_is_damaged_ends_when_all_else_is_delivered(noticed_before_the_start: bool) -> None:
+    world, key = HintsWorld(), key_of(b"a")
+    world.keep(N1, key, record_of("x", 1))
+    world.keep(N2, key, record_of("x", 1))
+    world.damage(hint_key(N1, key))
+    if noticed_before_the_start:
+        world.hints = world.opened()
+    world.hints.lose_damaged(N1)
+    world.validate()
+    assert set(world.hints.kept()) == {N2}
+    assert not world.store.damaged_keys
+    assert world.hints.everything(key) == Everything(record_of("x", 1))
 
 
 def test_who_has_not_looked_through_its_hints_since_a_change_cannot_say() -> None:
@@ -226,7 +282,7 @@ def test_who_has_not_looked_through_its_hints_since_a_change_cannot_say() -> Non
     world.rings = Rings(RING, moved=True)
     world.hints = world.opened()
     assert closing(world, key_of(b"b")) == ReplicaRefused(REPLICA_REFUSED, 6, READDRESSING)
-    assert world.hints.keeps_more(key_of(b"b"), record_of("x", 1))
+    assert world.hints.everything(key_of(b"b")) == Everything(None, READDRESSING)
     while world.hints.misaddressed():
         world.hints.readdress(lambda key, record: None)
     assert closing(world, key_of(b"b")) == ReplicaRefused(REPLICA_REFUSED, 6, NO_HINT)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hints_world import N1, N2, N3, N10, RING, TABLE, key_of, record_of
+from hints_world import N1, N2, N3, N10, RING, TABLE, damage, key_of, record_of
 
 from dynamo.config import TableConfig
 from dynamo.coordination.decisions import STRAYS, Ids
@@ -117,6 +117,22 @@ def test_a_page_that_an_owner_holds_is_dropped_once_that_is_durable_there() -> N
     assert world.meters.strays_dropped == 3
     assert world.forgot == [3]
     assert world.store.get_meta(FORGOT)
+
+
+def test_what_is_damaged_goes_when_all_else_has_gone() -> None:
+    world = World()
+    world.hold(A, B)
+    damage(world.store, A)
+    said = world.asked()
+    assert keys_of(said) == [B]
+    (proof,) = world.answer(said, world.same)
+    assert world.store.damaged_keys, "there was something else to hand over first"
+    world.finish(proof)
+    world.advance(INTERVAL_MS)
+    for _ in range(100):
+        world.advance(PAUSE_MS)
+    assert not world.store.damaged_keys
+    assert world.meters.strays_dropped == 2
 
 
 def test_what_the_owner_holds_otherwise_is_put_there_first() -> None:
