@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from cluster_process import NODE_COMMAND, ClusterProcess, Program, run, until
+from cluster_process import SMALL_NODE, ClusterProcess, Program, run, until
 from frames_client import FramesClient, get, packed, put
 from remembering import serves_all
 from scraping import until_metrics
@@ -222,7 +222,7 @@ async def test_an_old_copy_of_a_disk_is_noticed(patient: Patient, name: str) -> 
     shutil.rmtree(directory)
     old.rename(directory)
     config = str(patient.cluster.data / "cluster.yml")
-    ended = await run(*NODE_COMMAND, "run", "--config", config, "--name", name)
+    ended = await run(*SMALL_NODE, "run", "--config", config, "--name", name)
     assert ended.status == 1, ended.told()
     assert "Traceback" not in ended.told()
     assert f"remembers a later start of {name} than this disk" in ended.err[-1]
@@ -235,7 +235,7 @@ async def test_an_old_copy_of_a_disk_is_noticed(patient: Patient, name: str) -> 
 
 async def test_two_daemons_on_one_directory(patient: Patient) -> None:
     config = str(patient.cluster.data / "cluster.yml")
-    second = await run(*NODE_COMMAND, "run", "--config", config, "--name", "n1")
+    second = await run(*SMALL_NODE, "run", "--config", config, "--name", "n1")
     assert second.status == 1
     assert "is in use by another node (pid " in second.told()
     assert "Traceback" not in second.told()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cluster_process import (
     CLIENT_COMMAND,
-    NODE_COMMAND,
+    SMALL_NODE,
     ClusterProcess,
     Program,
     free_port,
@@ -107,7 +107,7 @@ class Newcomer:
 
     def _started(self) -> Program:
         return Program(
-            *(*NODE_COMMAND, "run", "--config", str(self._cluster.data / "cluster.yml")),
+            *(*SMALL_NODE, "run", "--config", str(self._cluster.data / "cluster.yml")),
             *("--name", self.name, "--join", self._cluster.seeds.partition(",")[0]),
             *("--address", self.place, "--data", str(self._cluster.data / self.name)),
         )

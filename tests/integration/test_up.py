@@ -33,7 +33,7 @@ async def _is_readable(db: Database, keys: int) -> None:
 
 async def test_a_first_start_and_a_second(tmp_path: Path) -> None:
     """Addresses, ready file and pids; the greeting's commands work; the data is found again."""
-    async with ClusterProcess(tmp_path / "data") as cluster:
+    async with ClusterProcess(tmp_path / "data", command=NODE_COMMAND) as cluster:
         _check_facts(cluster)
         await _check_logs(cluster)
         await until(lambda: any("Ctrl-C" in line for line in cluster.up.out), "the greeting")

@@ -37,6 +37,8 @@ PORTS = range(21_000, 31_000)
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 NODE_COMMAND = (sys.executable, "-P", "-m", "dynamo_node")
+SMALL_NODE = (sys.executable, "-P", str(Path(__file__).with_name("small_node.py")))
+"""The same with short log segments: what `ClusterProcess` runs unless a test is about the other."""
 CLIENT_COMMAND = (sys.executable, "-P", "-m", "dynamo_client.cli")
 
 
@@ -106,15 +108,22 @@ class ClusterProcess:
     """`dynamo-node up` on free ports, and a way to start single nodes again by hand."""
 
     def __init__(
-        self, data: Path, nodes: int = 3, *options: str, idle_timeout_ms: int | None = None
+        self,
+        data: Path,
+        nodes: int = 3,
+        *options: str,
+        idle_timeout_ms: int | None = None,
+        command: tuple[str, ...] = SMALL_NODE,
     ) -> None:
         """`options`: more of them for `up`, such as --no-restart. `idle_timeout_ms`: how long a
-        node that stands still counts as alive, when a test wants to be sure of it."""
+        node that stands still counts as alive, when a test wants to be sure of it. `command`: what
+        the nodes and their `up` are started with."""
         self.data = data
         self.names = [f"n{number}" for number in range(1, nodes + 1)]
         self.ready_file = data.with_name(f"{data.name}.ready")
         self.port = 0
         self._options, self._idle_timeout_ms = options, idle_timeout_ms
+        self._command = command
         self._up: Program | None = None
         self._by_hand: dict[str, Program] = {}
 
@@ -141,7 +150,7 @@ class ClusterProcess:
         while True:
             self.port = self.port or free_port(len(self.names))
             self._up = Program(
-                *(*NODE_COMMAND, "up", "--data", str(self.data)),
+                *(*self._command, "up", "--data", str(self.data)),
                 *("--ready-file", str(self.ready_file), *self._wanted(), *self._options),
             )
             await until(lambda: self.facts or self.up.status is not None, "the cluster serves")
@@ -216,7 +225,7 @@ class ClusterProcess:
             if name in self._by_hand:
                 await self._by_hand[name].ended()
             self._by_hand[name] = Program(
-                *(*NODE_COMMAND, "run", "--config", str(self.data / "cluster.yml")),
+                *(*self._command, "run", "--config", str(self.data / "cluster.yml")),
                 *("--name", name),
             )
         for name in names:
