@@ -8,7 +8,7 @@ written is durable by then. Links are there between members as each side sees th
 
 from collections import deque
 from dataclasses import replace
-from itertools import count
+from itertools import combinations, count
 from typing import Any
 
 from dynamo.brain import Brain, JoinsAnew, founders, recalled
@@ -198,17 +198,18 @@ class BrainCluster:
     def _link(self) -> bool:
         """Open the links that both sides want."""
         opened = False
-        for one in sorted(self.brains):
-            for other in sorted(self.brains):
-                wanted = one < other and all(
-                    there in self.brains[here].topology.members
-                    for here, there in ((one, other), (other, one))
-                )
-                if wanted and (one, other) not in self.links:
-                    self.links.add((one, other))
-                    self.feed(one, PeerUp(other))
-                    self.feed(other, PeerUp(one))
-                    opened = True
+        for one, other in combinations(sorted(self.brains), 2):
+            if (one, other) in self.links:
+                continue
+            wanted = all(
+                there in self.brains[here].topology.members
+                for here, there in ((one, other), (other, one))
+            )
+            if wanted:
+                self.links.add((one, other))
+                self.feed(one, PeerUp(other))
+                self.feed(other, PeerUp(one))
+                opened = True
         return opened
 
     def _sync(self) -> bool:
