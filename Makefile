@@ -11,27 +11,43 @@ COMPILED_TESTS := hypothesis pytest pytest-asyncio pytest-xdist
 COMPILED_TESTED := tests/laws tests/unit/dynamo tests/unit/dynamo_node tests/unit/dynamo_client tests/scenarios tests/contract tests/paper tests/promises
 # Nothing of what these are about is compiled.
 UNCOMPILED := tests/unit/dynamo/membership tests/unit/dynamo/testing tests/laws/test_change_laws.py tests/laws/test_change_plan_laws.py
+# What happens in virtual time: a run takes as long as it computes, and waits for nothing.
+VIRTUAL := tests/simulation tests/laws tests/scenarios tests/paper tests/unit/dynamo/membership tests/unit/dynamo/testing
 SOURCES := setup.py $(shell find dynamo node client bench services protos -name '*.py')
 SEEDS ?= 150
 SECONDS_PER_CELL ?= 10
 
-.PHONY: run test check unit compiled compiled-if-possible test-compiled test-compiled-if-possible compiler javascript sim chaos bench bench-million kernel data protos clean
+# A fifth of a process's start is reading its source; the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: run test check tidy types real virtual source-then-compiled compiled compiled-if-possible test-compiled test-compiled-if-possible compiler javascript sim chaos bench bench-million kernel data protos clean
 
 run: $(INSTALLED)
 	@$(BIN)/dynamo-node up --data data
 
-# What they install comes first: two at a time would be in each other's way.
-test: check javascript compiler
-	@$(MAKE) --no-print-directory -j 2 unit compiled-if-possible
+# What they install comes first: two at a time would be in each other's way. Real processes wait for
+# disks and for each other; what only computes takes the cores meanwhile, and gives way (nice).
+test: tidy javascript compiler
+	@$(MAKE) --no-print-directory -j 4 types virtual source-then-compiled
+
+source-then-compiled: $(INSTALLED) javascript compiler
+	@$(MAKE) --no-print-directory real compiled-if-possible
 	@$(MAKE) --no-print-directory test-compiled-if-possible
 
-check: $(INSTALLED)
+check: tidy types
+
+tidy: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(INSTALLED)
 	$(BIN)/mypy
 
-unit: $(INSTALLED) javascript
-	$(BIN)/pytest -q -n 2 --dist worksteal
+real: $(INSTALLED) javascript
+	$(BIN)/pytest -q -n 2 --dist worksteal $(VIRTUAL:%=--ignore=%)
+
+virtual: $(INSTALLED)
+	nice -n 15 $(BIN)/pytest -q -n 2 --dist worksteal -p no:cacheprovider $(VIRTUAL)
 
 # One seed: make sim SEED=42 (SHRINK=1: shorten it if it fails). Many: make sim SEEDS=5000.
 sim: $(INSTALLED)
@@ -80,9 +96,10 @@ HAS_COMPILER = echo '\#include <Python.h>' | \
     cc -E -o /dev/null -I "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" - 2>/dev/null
 
 # Compiling wants a C compiler and Python's headers; CI installs them, elsewhere this is skipped.
-# It takes two minutes of one core, which the tests of the source leave idle now and then.
+# It takes three minutes of one core beside the tests of the source: before those in virtual time,
+# because other tests wait for it, and after those of real processes.
 compiled-if-possible: $(INSTALLED) compiler
-	@! $(HAS_COMPILER) || nice -n 19 $(MAKE) --no-print-directory compiled
+	@! $(HAS_COMPILER) || nice -n 10 $(MAKE) --no-print-directory compiled
 
 test-compiled-if-possible: $(INSTALLED) compiler
 	@if $(HAS_COMPILER); then $(MAKE) --no-print-directory test-compiled; \
