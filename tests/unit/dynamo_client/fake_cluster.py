@@ -250,6 +250,13 @@ async def fake_cluster(nodes: int = 3, **tables: Any) -> AsyncIterator[FakeClust
         await cluster.stop()
 
 
+async def linked(db: Database) -> None:
+    """Until the client is linked with all nodes."""
+    assert db._router is not None, "the database is open"
+    while any(peer.link is None for peer in db._router.links.peers.values()):
+        await asyncio.sleep(0)
+
+
 async def noticed(db: Database, *nodes: FakeNode) -> None:
     """Until the client knows that these nodes are down."""
     assert db._router is not None, "the database is open"

@@ -123,12 +123,12 @@ async def test_a_client_without_a_request_is_closed(stack: AsyncExitStack, trick
 
 @pytest.mark.slow
 async def test_a_client_with_requests_stays(stack: AsyncExitStack) -> None:
-    limits = LinkLimits(ping_interval_ms=20, client_idle_timeout_ms=100, idle_timeout_ms=2000)
+    limits = LinkLimits(ping_interval_ms=20, client_idle_timeout_ms=400, idle_timeout_ms=9000)
     server, port = await started(stack, limits)
     client = await deaf_client(stack, port)
     await soon(server.opened.get())
     loop = asyncio.get_running_loop()
-    until = loop.time() + 0.3
+    until = loop.time() + 1.2
     lost = asyncio.ensure_future(server.lost.get())
     while loop.time() < until:
         await loop.sock_sendall(client, framed(b"\x91\x91\x0a"))
