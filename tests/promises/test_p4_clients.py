@@ -9,19 +9,22 @@ import pytest
 from dynamo_client import Database, TooManySiblings, connect
 from dynamo_node import LocalCluster
 
+PATIENT = {"timeout_ms": 20_000, "connect_timeout_ms": 20_000}
+"""Fifty clients and three nodes share one process, perhaps a busy machine: no time is asked."""
+
 
 async def clients(stack: AsyncExitStack, cluster: LocalCluster, count: int) -> list[Database]:
     """So many connections, each a writer of its own."""
     return list(
         await asyncio.gather(
-            *(stack.enter_async_context(connect(cluster.seeds)) for _ in range(count))
+            *(stack.enter_async_context(connect(cluster.seeds, **PATIENT)) for _ in range(count))
         )
     )
 
 
 @pytest.mark.slow
 async def test_a_thousand_updates_leave_one_value_and_a_context_that_does_not_grow() -> None:
-    async with LocalCluster() as cluster, connect(cluster.seeds) as db:
+    async with LocalCluster() as cluster, connect(cluster.seeds, **PATIENT) as db:
         cart = db.table("cart")
         context, sizes = None, []
         for number in range(1000):
@@ -85,7 +88,7 @@ async def test_concurrent_updates_lose_no_line() -> None:
 
 
 async def test_the_bound_on_siblings_is_an_error_that_says_what_to_do() -> None:
-    async with LocalCluster(1) as cluster, connect(cluster.seeds) as db:
+    async with LocalCluster(1) as cluster, connect(cluster.seeds, **PATIENT) as db:
         cart = db.table("cart")
         await asyncio.gather(*(cart.put("alice", number) for number in range(100)))
         with pytest.raises(TooManySiblings, match="read it, merge them"):
@@ -114,7 +117,7 @@ async def test_own_writes_replace_own_writes_and_nobody_elses(reads: Any) -> Non
 
 @pytest.mark.slow
 async def test_the_last_of_many_blind_writes_wins() -> None:
-    async with LocalCluster() as cluster, connect(cluster.seeds) as db:
+    async with LocalCluster() as cluster, connect(cluster.seeds, **PATIENT) as db:
         session = db.table("session")
         for number in range(50):
             await session.put("alice", number)
