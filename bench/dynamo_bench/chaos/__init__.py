@@ -1,6 +1,7 @@
 """Chaos: a cluster of real processes under load while nodes die, stall and lose each other.
 
     run ─┬─ nodes      `dynamo-node` processes: killed, stopped, wiped, their disks full
+         ├─ members    nodes that join and leave, ordered with `dynamo member`
          ├─ weather    the network between them and to the clients: delayed, cut, one-way; as
          │             namespaces make it, or a proxy
          ├─ schedule   which fault, when, on whom: drawn from the seed, printed first

@@ -3,7 +3,8 @@
     asked of each owner of a key    ReplicaGet ─▶ its record · nothing · refused (rebuilding)
 
 This is what a client does that coordinates its own reads, so a node answers it as it would a real
-reader; but nothing is told afterwards of what differs, so that looking changes nothing.
+reader; but nothing is told afterwards of what differs, so that looking changes nothing. As a reader
+does, it says on every link which ring it goes by.
 """
 
 import asyncio
@@ -11,18 +12,22 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import count
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dynamo.keys import item_key
 from dynamo.messages import (
     ASK_CLUSTER,
+    ASK_STATUS,
     CLUSTER_IS,
     REPLICA_GET,
     REPLICA_RECORD,
     REPLICA_REFUSED,
+    STATUS_IS,
     AskCluster,
+    AskStatus,
     ReplicaGet,
 )
+from dynamo.messages_members import CLIENT_EPOCH
 from dynamo.ring import Ring
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.siblings.codec import decode_record
@@ -78,12 +83,28 @@ class Auditor:
         await self._set.close("the audit is over")
 
     async def learn(self) -> None:
-        """Whom to ask for what. Raises OSError if no node answers."""
-        node = next(iter(self._sites))
+        """Whom to ask for what, as the first node says. Raises OSError if none answers."""
+        for node in self._sites:
+            ring = await self.ring_at(node)
+            if ring is not None:
+                self.ring = ring
+                for link in self._links.values():
+                    if link.is_open:
+                        link.send((CLIENT_EPOCH, ring.epoch))
+                return
+        raise ConnectionError("no node says what its cluster is")
+
+    async def ring_at(self, node: str) -> Ring | None:
+        """The ring that a node goes by; None: it does not say."""
         answer = await self._ask(node, AskCluster(ASK_CLUSTER, 0))
         if answer is None or answer[0] != CLUSTER_IS:
-            raise ConnectionError(f"{node} does not say what its cluster is")
-        self.ring = Ring.from_value(answer[2])
+            return None
+        return Ring.from_value(answer[2])
+
+    async def status_at(self, node: str) -> dict[str, Any]:
+        """What a node says of itself; empty: nothing."""
+        answer = await self._ask(node, AskStatus(ASK_STATUS, 0))
+        return answer[2] if answer is not None and answer[0] == STATUS_IS else {}
 
     def owners(self, place: Place) -> tuple[NodeId, ...]:
         """Who must hold a key."""
@@ -153,7 +174,7 @@ class Auditor:
         assert answer[0] == REPLICA_RECORD, f"asked for a record, not for {answer}"
         return Held(answer[2], asked, time.monotonic())
 
-    async def _ask(self, node: str, message: AskCluster | ReplicaGet) -> Message | None:
+    async def _ask(self, node: str, message: AskCluster | AskStatus | ReplicaGet) -> Message | None:
         try:
             link = await self._link(node)
         except (OSError, TimeoutError):
@@ -177,6 +198,8 @@ class Auditor:
                 site = self._sites[node]
                 link = await self._set.dial(site.control, site.listen_port)
                 self._links[node] = link
+                if self.ring is not None:
+                    link.send((CLIENT_EPOCH, self.ring.epoch))
             return link
 
     def _partition(self, place: Place) -> PartitionId:

@@ -6,9 +6,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
+from dynamo_bench.chaos.audit import Auditor
 from dynamo_bench.chaos.ballast import Ballast
-from dynamo_bench.chaos.nodes import Nodes
-from dynamo_bench.chaos.schedule import TAKES_ALL, Fault
+from dynamo_bench.chaos.journal import Place
+from dynamo_bench.chaos.members import Change, Members
+from dynamo_bench.chaos.nodes import TABLES, N, Nodes, R
+from dynamo_bench.chaos.schedule import MEMBERS, TAKES_ALL, TWO, Fault
 from dynamo_bench.chaos.weather import CLIENTS, Weather
 
 FLAP_S = 0.7
@@ -27,15 +30,20 @@ class Happened(NamedTuple):
     healed: float
     """When it was undone: the node is up again, the network fine."""
     note: str = ""
+    changes: tuple[Change, ...] = ()
+    """Of `members`."""
+    stripped: frozenset[Place] = frozenset()
+    """Items of which so many copies were hurt that what is asked of them may fail."""
 
 
 class Faults:
     """The hands that do it."""
 
-    def __init__(self, nodes: Nodes, weather: Weather, ballast: Ballast) -> None:
+    def __init__(self, nodes: Nodes, weather: Weather, ballast: Ballast, auditor: Auditor) -> None:
         self._nodes, self._weather, self._ballast = nodes, weather, ballast
         self.moments: list[float] = []
         """When connections may have broken: a write under way then may have been sent twice."""
+        self._auditor, self._walker = auditor, Members(nodes, auditor, self.moments)
         self.wiped: dict[str, float] = {}
         """Nodes that started empty, and when."""
 
@@ -47,12 +55,17 @@ class Faults:
             note = await do(fault)
         finally:
             self.heal()
-        return Happened(fault, began, self._moment(), note)
+        changes = tuple(self._walker.changes) if fault.kind == MEMBERS else ()
+        return Happened(fault, began, self._moment(), note, changes, self._stripped(fault))
 
     def victims(self, fault: Fault) -> list[str]:
         """The nodes that it hurts."""
         if fault.kind == TAKES_ALL:
             return list(self._nodes.names)
+        if fault.kind == TWO:
+            return [fault.node, fault.also]
+        if fault.kind == MEMBERS:
+            return []
         if fault.kind == "zone":
             zones = self._nodes.zones
             return [name for name in self._nodes.names if zones[name] == zones[fault.node]]
@@ -70,6 +83,14 @@ class Faults:
 
     async def _zone(self, fault: Fault) -> str:
         return await self._killed(self.victims(fault), fault.lasts_s)
+
+    async def _two(self, fault: Fault) -> str:
+        return await self._killed(self.victims(fault), fault.lasts_s)
+
+    async def _members(self, fault: Fault) -> str:
+        await self._walker.walk(fault.joining, fault.leaving)
+        stayed = ", ".join(self._nodes.names)
+        return f"members are now {stayed}"
 
     async def _crash(self, fault: Fault) -> str:
         return await self._killed(self.victims(fault), fault.lasts_s)
@@ -138,6 +159,16 @@ class Faults:
 
     def _peers(self, fault: Fault) -> list[str]:
         return [name for name in self._nodes.names if name != fault.node]
+
+    def _stripped(self, fault: Fault) -> frozenset[Place]:
+        """The items of strict tables of which two owners were dead. (Elsewhere others stand in.)"""
+        dead = self.victims(fault) if fault.kind == TWO else []
+        return frozenset(
+            place
+            for place in self._auditor.places
+            if not TABLES[place[0]]["sloppy"]
+            and len({*self._auditor.owners(place)} & {*dead}) > N - R
+        )
 
     def _moment(self) -> float:
         now = time.monotonic()

@@ -56,6 +56,8 @@ class Operation(NamedTuple):
     """The error's kind; empty: it succeeded."""
     why: str = ""
     """The error's sentence."""
+    table: str = ""
+    key: bytes = b""
 
 
 class Book(NamedTuple):

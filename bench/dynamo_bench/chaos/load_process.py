@@ -1,9 +1,11 @@
 """One client process: told on standard input what to do, a line of JSON each; answers likewise.
 
     {"do": "fill"}                                       write every key of this process's share
+    {"do": "stock"}                                      write its share of the items nobody touches
     {"do": "maximum", "seconds": 3, "in_flight": 32}     a closed loop: how fast can it go?
     {"do": "play", "rate": 300, "begin": T, "seconds": 60}   the open loop, from then on
     {"do": "settle"}                                     what became of the unknown?
+    {"do": "inspect"}                                    are those items there as they were written?
     {"do": "save", "file": F}                            write the journal down
 
 Started as `python -m dynamo_bench.chaos.load_process SPEC`; it ends with its standard input.
@@ -21,6 +23,7 @@ from typing import Any, cast
 import uvloop
 
 from dynamo_bench.chaos.arrivals import arrivals, open_loop
+from dynamo_bench.chaos.items import Items
 from dynamo_bench.chaos.journal import Journal
 from dynamo_bench.chaos.player import Player, Table
 from dynamo_bench.in_flight import for_each
@@ -48,6 +51,12 @@ class Puppet:
         self._player = Player(
             f"c{self._process}", tables, self._journal, self._rng, spec["keys"], spec["value_bytes"]
         )
+        owners = {
+            name: cast(Table, database.table(name, codec=RAW, strict=True))
+            for name in spec["tables"]
+        }
+        share = range(self._process - 1, spec["items"], spec["processes"])
+        self._items = Items(owners, share, spec["value_bytes"])
 
     async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Do what a line says; the answer."""
@@ -67,6 +76,12 @@ class Puppet:
         await for_each(places, one, in_flight=FILL_IN_FLIGHT)
         self._journal.operations.clear()
         return {"filled": len(places)}
+
+    async def _stock(self) -> dict[str, Any]:
+        return {"written": await self._items.write()}
+
+    async def _inspect(self) -> dict[str, Any]:
+        return (await self._items.read())._asdict()
 
     async def _maximum(self, seconds: float, in_flight: int) -> dict[str, Any]:
         async def operate() -> None:

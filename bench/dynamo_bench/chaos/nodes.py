@@ -1,10 +1,12 @@
 """The storage nodes: `dynamo-node run` processes that can be killed, stopped, wiped and started.
 
-One cluster.yml serves all: it says where each is reached and, beside that, where it listens.
+One cluster.yml serves all: it says where each is reached and, beside that, where it listens. A node
+that joins later has one of its own, with itself in it.
 """
 
 import asyncio
 import json
+import re
 import shutil
 import signal
 import socket
@@ -18,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from dynamo.config import Durability
-from dynamo_bench.chaos.schedule import ZONES
+from dynamo_bench.chaos.schedule import zone_of
 from dynamo_bench.chaos.sites import Site
 from dynamo_bench.cluster import CannotMeasure
 
@@ -34,6 +36,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 LOG_TAIL_BYTES = 3000
 HTTP_TIMEOUT_S = 2.0
+HINTS = re.compile(r"^dynamo_hints (\S+)$", re.MULTILINE)
 
 
 class Nodes:
@@ -45,16 +48,28 @@ class Nodes:
         sites: Mapping[str, Site],
         limits: Mapping[str, dict[str, int]],
         durability: Durability = "fsync",
+        joining: Sequence[str] = (),
     ) -> None:
-        """`limits`: of nodes whose bounds differ from the built-in ones."""
+        """`limits`: of nodes whose bounds differ from the built-in ones; `joining`: those of
+        `sites` that are no founders."""
         self.directory, self._sites = directory, sites
-        config = directory / "cluster.yml"
-        written = _configuration(directory, sites, limits, durability)
-        config.write_text(json.dumps(written, indent=1))
-        self.zones = {name: _zone(i) for i, name in enumerate(sites)}
-        self.by_name = {
-            name: Daemon(name, config, directory / name, site) for name, site in sites.items()
-        }
+        described = {name: _node(directory, name, site, durability) for name, site in sites.items()}
+        for name, bounds in limits.items():
+            described[name]["limits"] = bounds
+        self.zones = {name: zone_of(name) for name in sites}
+        self.names = [name for name in sites if name not in joining]
+        """Of the members."""
+        founders = {name: described[name] for name in self.names}
+        cluster = {"name": "chaos", "id": token_hex(16)}
+        common = _written(directory / "cluster.yml", cluster, founders)
+        self.by_name = {name: Daemon(name, common, sites[name]) for name in self.names}
+        """Members and those who were or will be."""
+        for name in joining:
+            nodes = {**founders, name: described[name]}
+            own = _written(directory / f"cluster-{name}.yml", cluster, nodes)
+            self.by_name[name] = Daemon(name, own, sites[name])
+        self.left: list[int] = []
+        """Exit statuses of those who have left."""
 
     async def __aenter__(self) -> "Nodes":
         try:
@@ -73,26 +88,46 @@ class Nodes:
         await self._kill()
 
     @property
-    def names(self) -> Sequence[str]:
-        """Of all nodes."""
-        return list(self.by_name)
-
-    @property
     def seeds(self) -> list[str]:
-        """What clients connect to."""
-        return [f"{site.address}:{site.port}" for site in self._sites.values()]
+        """What clients connect to: the members."""
+        return [self.seed(name) for name in self.names]
+
+    def seed(self, name: str) -> str:
+        """Where a node is reached."""
+        return f"{self._sites[name].address}:{self._sites[name].port}"
+
+    async def join(self, name: str) -> None:
+        """Start a node that waits to be made a member. Raises CannotMeasure."""
+        node = self.by_name[name]
+        node.joins = self.seeds[0]
+        await node.start()
+
+    async def leave(self, name: str) -> None:
+        """Stop a node that is no member any more."""
+        self.names.remove(name)
+        self.left.append(await self.by_name[name].stop())
 
     async def start(self, *, bootstrap: bool = False) -> None:
-        """Start all that are down, side by side."""
-        await asyncio.gather(*(node.start(bootstrap=bootstrap) for node in self.by_name.values()))
+        """Start all members that are down, side by side."""
+        await asyncio.gather(*(node.start(bootstrap=bootstrap) for node in self._members))
 
     async def are_whole(self) -> bool:
-        """Whether every node serves all of its partitions."""
-        return all(await asyncio.gather(*(node.is_whole() for node in self.by_name.values())))
+        """Whether every member serves all of its partitions."""
+        return all(await asyncio.gather(*(node.is_whole() for node in self._members)))
+
+    async def hints(self) -> int | None:
+        """How many all members keep for others; None if one does not say."""
+        kept = await asyncio.gather(*(node.hints() for node in self._members))
+        return None if None in kept else sum(count for count in kept if count is not None)
 
     async def stop(self) -> list[int]:
-        """Ask all to end; their exit statuses."""
-        return await asyncio.gather(*(node.stop() for node in self.by_name.values()))
+        """Ask all members to end; their exit statuses, and those of whoever left before."""
+        ended = await asyncio.gather(*(node.stop() for node in self._members))
+        return [*ended, *self.left]
+
+    @property
+    def _members(self) -> list["Daemon"]:
+        return [self.by_name[name] for name in self.names]
 
     async def _kill(self) -> None:
         for node in self.by_name.values():
@@ -102,10 +137,13 @@ class Nodes:
 class Daemon:
     """One node, over several lives."""
 
-    def __init__(self, name: str, config: Path, directory: Path, site: Site) -> None:
-        self.name, self.directory = name, directory
+    def __init__(self, name: str, config: Path, site: Site) -> None:
+        """Its directory is beside its configuration."""
+        self.name, self.directory = name, config.with_name(name)
+        self.joins = ""
+        """A member of the cluster that it is no founder of."""
         self._config, self._site = config, site
-        self._log = directory.with_name(f"{name}.log")
+        self._log = config.with_name(f"{name}.log")
         self._process: asyncio.subprocess.Process | None = None
         self._lifeline: socket.socket | None = None
 
@@ -178,6 +216,11 @@ class Daemon:
         """Whether its own figures say that it takes no writes."""
         return "\ndynamo_refusing 1" in (await self._http("/metrics") or "")
 
+    async def hints(self) -> int | None:
+        """How many it keeps for others; None if it does not say."""
+        found = HINTS.search(await self._http("/metrics") or "")
+        return None if found is None else round(float(found[1]))
+
     def log_tail(self) -> str:
         """The last it said."""
         return self._log.read_text(errors="replace")[-LOG_TAIL_BYTES:]
@@ -188,7 +231,8 @@ class Daemon:
             *(str(Path(sys.executable).with_name("dynamo-node")), "run"),
             *("--config", str(self._config), "--name", self.name),
             *("--lifeline-fd", str(lifeline), "--log-format", "text"),
-            *(("--bootstrap",) if bootstrap else ()),
+            *(("--bootstrap",) if bootstrap and not self.joins else ()),
+            *(("--join", self.joins) if self.joins else ()),
         ]
 
     def _let_go(self) -> None:
@@ -210,34 +254,23 @@ class Daemon:
         return answer if f" {HTTPStatus.OK.value} " in answer.partition("\r\n")[0] else None
 
 
-def _configuration(
-    directory: Path,
-    sites: Mapping[str, Site],
-    limits: Mapping[str, dict[str, int]],
-    durability: Durability,
-) -> dict[str, Any]:
+def _written(file: Path, cluster: dict[str, str], nodes: dict[str, dict[str, Any]]) -> Path:
     """cluster.yml, which JSON is as well."""
+    told = {"cluster": cluster, "nodes": nodes, "tables": TABLES, "timing": "local"}
+    file.write_text(json.dumps(told, indent=1))
+    return file
+
+
+def _node(directory: Path, name: str, site: Site, durability: Durability) -> dict[str, Any]:
+    """One node's part of it."""
     return {
-        "cluster": {"name": "chaos", "id": token_hex(16)},
-        "nodes": {
-            name: {
-                "address": site.address,
-                "port": site.port,
-                "listen_address": site.listen_address,
-                "listen_port": site.listen_port,
-                "grpc_port": site.port + GRPC,
-                "metrics_port": site.port + METRICS,
-                "data": str(directory / name),
-                "zone": _zone(i),
-                "durability": durability,
-                "limits": limits.get(name, {}),
-            }
-            for i, (name, site) in enumerate(sites.items())
-        },
-        "tables": TABLES,
-        "timing": "local",
+        "address": site.address,
+        "port": site.port,
+        "listen_address": site.listen_address,
+        "listen_port": site.listen_port,
+        "grpc_port": site.port + GRPC,
+        "metrics_port": site.port + METRICS,
+        "data": str(directory / name),
+        "zone": zone_of(name),
+        "durability": durability,
     }
-
-
-def _zone(index: int) -> str:
-    return f"z{index % ZONES + 1}"

@@ -95,7 +95,8 @@ class Player:
             await self._act(kind, table, key)
         except DynamoError as failure:
             error, why = failure.kind, str(failure)
-        self._journal.operations.append(Operation(kind, intended, self._journal.now(), error, why))
+        ended = self._journal.now()
+        self._journal.operations.append(Operation(kind, intended, ended, error, why, table, key))
         return not error
 
     async def read(self, table: str, key: bytes) -> tuple[Item, int]:

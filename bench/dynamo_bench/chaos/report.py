@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dynamo_bench.chaos.run import Outcome, Plan
-from dynamo_bench.chaos.windows import Around, Window
+from dynamo_bench.chaos.plan import Outcome, Plan
+from dynamo_bench.chaos.windows import Around, Measured, Window
 from dynamo_bench.report import numbers
 
 TOLD_MAX = 20
@@ -20,6 +20,9 @@ def show(out: Console, outcome: Outcome) -> None:
     """Windows, faults, sentences, verdicts."""
     _show_windows(out, outcome.windows, outcome.faults)
     _show_faults(out, outcome.faults)
+    for each in outcome.faults:
+        if each.changes:
+            _show_changes(out, each.changes)
     for sentence in sentences(outcome):
         out.print(sentence, soft_wrap=True)
     out.print()
@@ -76,6 +79,8 @@ def as_json(plan: Plan, outcome: Outcome) -> dict[str, object]:
         },
         "failures": dict(outcome.fates.sentences),
         "unknown_writes": outcome.end.unknown,
+        "hints_left": outcome.end.hints,
+        "items": None if outcome.end.items is None else outcome.end.items._asdict(),
         "verdicts": [verdict._asdict() for verdict in outcome.verdicts],
         "holds": outcome.holds,
     }
@@ -97,7 +102,9 @@ def _show_faults(out: Console, faults: Sequence[Around]) -> None:
     table = Table("fault", "window", *numbers("ops/s", "p50 ms", "p99 ms", "failed"), "note")
     for each in faults:
         fault = each.happened.fault
-        if each.caught_up_s is None:
+        if each.changes:
+            caught_up = ""
+        elif each.caught_up_s is None:
             caught_up = "had not caught up when the calm ended"
         else:
             caught_up = f"held all again {each.caught_up_s:.1f} s after its return"
@@ -106,6 +113,19 @@ def _show_faults(out: Console, faults: Sequence[Around]) -> None:
             note = "" if number else each.happened.note
             table.add_row("", f"during {_span(window)}", *_cells(window), note)
         table.add_row("", "after", *_cells(each.after), caught_up, end_section=True)
+    out.print(table)
+
+
+def _show_changes(out: Console, changes: Sequence[Measured]) -> None:
+    heads = numbers("s", "moved", "planned", "least", "ops/s", "p50 ms", "p99 ms", "failed")
+    table = Table("change", *heads, "note")
+    for change, window, _ in changes:
+        table.add_row(
+            *(change.what, f"{window.ends - window.begins:.1f}"),
+            *(f"{change.moved:,}", f"{change.planned:,}", f"{change.least:,}"),
+            *_cells(window),
+            escape(change.failure),
+        )
     out.print(table)
 
 
@@ -140,4 +160,19 @@ def _fault(each: Around) -> dict[str, object]:
         "after": _window(each.after),
         "caught_up_s": None if each.caught_up_s is None else round(each.caught_up_s, 2),
         "note": each.happened.note,
+        **({"changes": [_change(change) for change in each.changes]} if each.changes else {}),
+    }
+
+
+def _change(each: Measured) -> dict[str, object]:
+    change = each.change
+    return {
+        "what": change.what,
+        "slots_moved": change.moved,
+        "slots_planned": change.planned,
+        "slots_least": change.least,
+        "copies_told": dict(change.told),
+        "failure": change.failure,
+        "was_under_load": each.was_under_load,
+        "figures": _window(each.window),
     }

@@ -8,33 +8,33 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from dynamo.config import Durability
 from dynamo_bench.chaos.audit import Auditor, Held
 from dynamo_bench.chaos.ballast import Ballast
 from dynamo_bench.chaos.faults import Faults, Happened
+from dynamo_bench.chaos.items import Found, together
 from dynamo_bench.chaos.journal import Place, load
-from dynamo_bench.chaos.judging import Judge, Judgement, Said
+from dynamo_bench.chaos.judging import Judge, Said
 from dynamo_bench.chaos.loads import Loads
 from dynamo_bench.chaos.namespaces import LEFT_OUT, Namespaces
 from dynamo_bench.chaos.nodes import GRPC, METRICS, SLOPPY, TABLES, N, Nodes
+from dynamo_bench.chaos.plan import Outcome, Plan, Tell
 from dynamo_bench.chaos.proxy import Proxy
-from dynamo_bench.chaos.schedule import Fault, Schedule
+from dynamo_bench.chaos.schedule import MEMBERS, Fault, named
 from dynamo_bench.chaos.sites import behind_proxy
-from dynamo_bench.chaos.verdicts import End, Verdict, verdicts
+from dynamo_bench.chaos.verdicts import End, verdicts
 from dynamo_bench.chaos.weather import Weather
-from dynamo_bench.chaos.windows import Around, Fates, Window, around, fates, windows
+from dynamo_bench.chaos.windows import around, fates, windows
 from dynamo_bench.cluster import free_base_port
 
 LOAD_SHARE = 0.3
 """Of the measured maximum."""
 RATE_MAX = 3000.0
 """Operations a second at most: more only makes the histories longer to judge."""
-MAXIMUM_S = 4.0
 IN_FLIGHT = 32
 """Of each client process, while the maximum is measured."""
 FRONT, OWN = 0, 50
@@ -47,50 +47,8 @@ CONVERGED_S = 60.0
 """How long replicas may take to become alike by themselves: each pair of nodes compares what it has
 every 10 s or sooner."""
 POLL_S = 0.2
-
-
-Network = Literal["proxy", "namespaces"]
-
-
-class Plan(NamedTuple):
-    """What is wanted of a run."""
-
-    schedule: Schedule
-    nodes: int = 3
-    clients: int = 2
-    keys: int = 200
-    value_bytes: int = 512
-    directory: Path | None = None
-    rate: float | None = None
-    """Operations a second; None: a share of the maximum, which is measured first."""
-    maximum_s: float = MAXIMUM_S
-    durability: Durability = "fsync"
-    network: Network = "proxy"
-
-
-class Outcome(NamedTuple):
-    """What a run showed."""
-
-    maximum: float | None
-    """Operations a second of a closed loop, before the faults; None: not measured."""
-    rate: float
-    """Operations a second of the load."""
-    windows: list[Window]
-    faults: list[Around]
-    left_out: list[str]
-    """Faults that were not done, and why."""
-    judgement: Judgement
-    verdicts: list[Verdict]
-    fates: Fates
-    end: End
-
-    @property
-    def holds(self) -> bool:
-        """Whether no verdict is a no."""
-        return all(verdict.holds is not False for verdict in self.verdicts)
-
-
-Tell = Callable[[str], None]
+MORE_S = 5.0
+"""So long the load goes on at a time while a fault takes longer than planned."""
 
 
 async def run(plan: Plan, tell: Tell) -> Outcome:
@@ -111,8 +69,9 @@ class Run:
     def __init__(self, plan: Plan, tell: Tell, directory: Path) -> None:
         self._plan, self._tell, self._directory = plan, tell, directory
         self._ballast = Ballast(directory)
-        names = [f"n{number}" for number in range(1, plan.nodes + 1)]
-        base = free_base_port((FRONT, OWN, GRPC, METRICS), plan.nodes)
+        joining = [name for fault in plan.schedule.faults for name in fault.joining]
+        names = [*named(plan.nodes), *joining]
+        base = free_base_port((FRONT, OWN, GRPC, METRICS), len(names))
         self._weather = Weather(names)
         self._network: Proxy | Namespaces
         if plan.network == "namespaces":
@@ -122,13 +81,17 @@ class Run:
             sites = behind_proxy(names, base + FRONT, base + OWN)
             places = {name: (site.port, site.listen_port) for name, site in sites.items()}
             self._network = Proxy(self._weather, places)
-        self._nodes = Nodes(directory, sites, self._limits(), plan.durability)
-        self._faults = Faults(self._nodes, self._weather, self._ballast)
+        self._nodes = Nodes(directory, sites, self._limits(), plan.durability, joining)
         self._happened: list[tuple[Happened, float | None]] = []
         self._left_out: list[str] = []
         self._watched: list[Said] = []
+        self._begin, self._seconds = 0.0, plan.schedule.seconds
+        """When the load began (monotonic), and how long it was."""
+        self._late_s, self._changing = 0.0, False
+        """How much longer than planned members took to change; whether they do now."""
         keys = [(table, f"k{n}".encode()) for table in TABLES for n in range(plan.keys)]
         self._auditor = Auditor(sites, keys)
+        self._faults = Faults(self._nodes, self._weather, self._ballast, self._auditor)
 
     async def go(self, stack: AsyncExitStack) -> Outcome:
         """All of it."""
@@ -142,24 +105,27 @@ class Run:
         await self._auditor.learn()
         self._tell("filling")
         await loads.all(do="fill")
+        if self._plan.items:
+            self._tell(f"writing {self._plan.items:,} items that nobody will touch")
+            await loads.all(do="stock")
         maximum, rate = await self._measured(loads)
         self._tell(f"{rate:,.0f} operations/s by the clock")
-        origin = await self._play(loads, rate)
+        await self._play(loads, rate)
         end, final = await self._finish(loads)
         book = load(await loads.save())
         self._tell(f"judging {len(book.steps):,} steps")
         judge = Judge([SLOPPY], self._faults.moments)
         judgement = await asyncio.to_thread(judge.judge, book.steps, self._watched, final)
-        seconds = self._plan.schedule.seconds
+        schedule = self._plan.schedule._replace(seconds=self._seconds)
         faults = [
-            around(happened, book.operations, origin, self._plan.schedule, caught_up)
+            around(happened, book.operations, self._begin, schedule, caught_up)
             for happened, caught_up in self._happened
         ]
         fates_ = fates(book.operations, [each.happened for each in faults])
         return Outcome(
             maximum,
             rate,
-            windows(book.operations, origin, 0.0, seconds),
+            windows(book.operations, self._begin, 0.0, schedule.seconds),
             faults,
             self._left_out,
             judgement,
@@ -177,18 +143,34 @@ class Run:
         maximum = sum(float(answer["ops_per_s"]) for answer in answers)
         return maximum, min(LOAD_SHARE * maximum, RATE_MAX)
 
-    async def _play(self, loads: Loads, rate: float) -> float:
-        """The load, and the faults under it; when it began."""
-        begin, seconds = time.monotonic() + LEAD_S, self._plan.schedule.seconds
-        share = rate / self._plan.clients
+    async def _play(self, loads: Loads, rate: float) -> None:
+        """The load, and the faults under it."""
+        self._begin = time.monotonic() + LEAD_S
         async with asyncio.TaskGroup() as group:
-            group.create_task(loads.all(do="play", rate=share, begin=begin, seconds=seconds))
-            for fault in self._plan.schedule.faults:
-                await _until(begin + fault.at_s)
-                await self._inflict(fault, begin)
-        return begin
+            group.create_task(self._load(loads, rate))
+            group.create_task(self._inflict_all())
 
-    async def _inflict(self, fault: Fault, begin: float) -> None:
+    async def _load(self, loads: Loads, rate: float) -> None:
+        """Operations by the clock, for as long as was meant, and longer if members take longer."""
+        share, at = rate / self._plan.clients, self._begin
+        ends = self._ends()
+        while at < ends:
+            await loads.all(do="play", rate=share, begin=at, seconds=ends - at)
+            self._seconds, at = ends - self._begin, time.monotonic() + LEAD_S
+            ends = at + MORE_S if self._changing else max(ends, self._ends())
+
+    async def _inflict_all(self) -> None:
+        """One fault after the other; all that follow a change of members that took longer are
+        later."""
+        for fault in self._plan.schedule.faults:
+            await _until(self._begin + self._late_s + fault.at_s)
+            began, self._changing = time.monotonic(), fault.kind == MEMBERS
+            await self._inflict(fault)
+            if self._changing:
+                self._late_s += max(0.0, time.monotonic() - began - fault.lasts_s)
+                self._changing = False
+
+    async def _inflict(self, fault: Fault) -> None:
         """One fault, as soon as the cluster is whole after the last."""
         if self._plan.network == "namespaces" and fault.kind in LEFT_OUT:
             self._left_out.append(f"{fault.name}: only the proxy can")
@@ -199,15 +181,15 @@ class Run:
         if not await self._whole(WHOLE_S):
             self._left_out.append(f"{fault.name}: the cluster was not whole")
             return
-        if time.monotonic() + fault.lasts_s > begin + self._plan.schedule.seconds:
+        if time.monotonic() + fault.lasts_s > self._ends():
             self._left_out.append(f"{fault.name}: no time was left")
             return
-        self._tell(f"{time.monotonic() - begin:6.1f} s  {fault.name}{fault.detail}")
+        self._tell(f"{time.monotonic() - self._begin:6.1f} s  {fault.name}{fault.detail}")
         done = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch(fault, done))
             happened = await self._faults.inflict(fault)
-            until = begin + self._next_after(fault)
+            until = self._begin + self._late_s + self._next_after(fault)
             caught_up = await self._caught_up(self._faults.victims(fault), until)
             done.set()
         self._watched += watch.result()
@@ -238,11 +220,13 @@ class Run:
         self._tell("waiting until all replicas are alike")
         differing = await self._alike(CONVERGED_S)
         seconds = None if differing else time.monotonic() - began
+        hints = await self._hints(CONVERGED_S)
+        items = await self._inspected(loads)
         holdings = await self._auditor.all_holdings()
         statuses = await self._nodes.stop()
         silent = N * len(holdings) - sum(map(len, holdings.values()))
         unheard = sum(not held for held in holdings.values())
-        end = End(unknown, differing, silent, unheard, seconds, statuses)
+        end = End(unknown, differing, silent, unheard, seconds, statuses, hints, items)
         return end, {place: _records(held) for place, held in holdings.items()}
 
     async def _alike(self, patience_s: float) -> int:
@@ -252,11 +236,29 @@ class Run:
             await asyncio.sleep(POLL_S)
         return differing
 
+    async def _hints(self, patience_s: float) -> int | None:
+        """Wait until none is kept; how many are."""
+        until = time.monotonic() + patience_s
+        while (kept := await self._nodes.hints()) != 0 and time.monotonic() < until:
+            await asyncio.sleep(POLL_S)
+        return kept
+
+    async def _inspected(self, loads: Loads) -> Found | None:
+        """What became of the items that nobody touched."""
+        if not self._plan.items:
+            return None
+        self._tell(f"reading {self._plan.items:,} items")
+        return together([Found(**answer) for answer in await loads.all(do="inspect")])
+
     async def _whole(self, patience_s: float) -> bool:
         until = time.monotonic() + patience_s
         while not (whole := await self._nodes.are_whole()) and time.monotonic() < until:
             await asyncio.sleep(POLL_S)
         return whole
+
+    def _ends(self) -> float:
+        """When the load ends, as far as is known."""
+        return self._begin + self._late_s + self._plan.schedule.seconds
 
     def _next_after(self, fault: Fault) -> float:
         """When the fault after this one begins, or the load ends."""
@@ -280,6 +282,7 @@ class Run:
             "tables": list(TABLES),
             "keys": self._plan.keys,
             "value_bytes": self._plan.value_bytes,
+            "items": self._plan.items,
         }
         return Loads(spec, self._plan.clients, self._directory)
 

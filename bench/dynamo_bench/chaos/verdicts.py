@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dynamo_bench.chaos.items import Found
 from dynamo_bench.chaos.judging import Judgement
+from dynamo_bench.chaos.schedule import MEMBERS, TWO
 from dynamo_bench.chaos.windows import WINDOW_S, Around, Fates
 
 P99_TIMES_MAX = 2.0
@@ -34,6 +36,10 @@ class End(NamedTuple):
     """When they all did, from the last heal or the end of the load, whichever was later."""
     statuses: list[int]
     """Of the nodes' clean stop."""
+    hints: int | None = 0
+    """Kept at the last by all nodes together; None: one did not say."""
+    items: Found | None = None
+    """Those that nobody touched; None: there were none."""
 
 
 def verdicts(
@@ -45,8 +51,17 @@ def verdicts(
         _available(fates),
         _told(end),
         _converged(end),
+        _delivered(end),
+        *([_untouched(end.items)] if end.items is not None else []),
         *([_rebuilt(judgement)] if any(f.happened.fault.kind == "wipe" for f in faults) else []),
         *(_survived(each) for each in faults if each.happened.fault.kind in ("kill", "zone")),
+        *(_goes_on(each) for each in faults if each.happened.fault.kind == TWO),
+        *(
+            verdict(each)
+            for each in faults
+            if each.happened.fault.kind == MEMBERS
+            for verdict in (_changed, _moved)
+        ),
         _stopped(end),
     ]
 
@@ -74,7 +89,7 @@ def _available(fates: Fates) -> Verdict:
     kinds = ", ".join(f"{kind}: {count:,}" for kind, count in sorted(fates.unexcused.items()))
     because = f"{failed:,} failed ({kinds})" if failed else "none failed"
     if fates.excused:
-        because += f"; {fates.excused.total():,} more while all nodes were dead"
+        because += f"; {fates.excused.total():,} more while too many copies were dead"
     return Verdict(
         "no operation fails for good while at most one copy of its key is hurt", not failed, because
     )
@@ -92,6 +107,25 @@ def _converged(end: End) -> Verdict:
         because = f"alike {end.alike_after_s:.1f} s after the end"
     return Verdict(
         "all replicas become alike by themselves", end.alike_after_s is not None, because
+    )
+
+
+def _delivered(end: End) -> Verdict:
+    """Whoever was away is given all that others kept for it."""
+    told = {None: "a node does not say what it keeps", 0: "no node keeps one"}
+    because = told.get(end.hints, f"{end.hints or 0:,} are still kept after a minute")
+    holds = None if end.hints is None else not end.hints
+    return Verdict("all hints are handed over once all nodes are back", holds, because)
+
+
+def _untouched(items: Found) -> Verdict:
+    because = f"{items.right:,} of {items.written:,} were read from their owners as written"
+    if items.examples:
+        because += f"; {'; '.join(items.examples)}"
+    return Verdict(
+        "every item that was written before the load is there at the end",
+        items.right == items.written,
+        because,
     )
 
 
@@ -125,6 +159,56 @@ def _survived(fault: Around) -> Verdict:
     worst = max(window.figures.p99_ms for window in later)
     because = f"nothing failed; p99 {before:.1f} ms before, {worst:.1f} ms while it was dead"
     return Verdict(claim, worst <= P99_TIMES_MAX * before, because)
+
+
+def _goes_on(fault: Around) -> Verdict:
+    """Of three copies of some items two are gone: others stand in where that is allowed."""
+    succeeded, failed = fault.sloppy
+    return Verdict(
+        f"{fault.happened.fault.name} under load: the sloppy table goes on",
+        not failed if succeeded or failed else None,
+        f"{succeeded:,} operations on it succeeded meanwhile, {failed:,} failed",
+    )
+
+
+def _changed(fault: Around) -> Verdict:
+    """That nothing acknowledged is lost or read stale is said of the whole run."""
+    claim = (
+        f"{fault.happened.fault.name} under load: every change ends, and nothing fails meanwhile"
+    )
+    wanted = len(fault.happened.fault.joining) + len(fault.happened.fault.leaving)
+    failures = [each.change.failure for each in fault.changes if each.change.failure]
+    if failures or len(fault.changes) < wanted:
+        done = len(fault.changes) - len(failures)
+        because = f"{done} of {wanted} changes came to their end; {'; '.join(failures)}"
+        return Verdict(claim, False, because)
+    failed = sum(window.failed for window in fault.during)
+    if failed:
+        return Verdict(claim, False, f"{failed} operations failed")
+    idle = sum(not each.was_under_load for each in fault.changes)
+    if idle:
+        because = f"nothing failed, but the load ended before {idle} of {wanted} changes did"
+        return Verdict(claim, None, because)
+    done_in_s = fault.changes[-1].change.ended - fault.changes[0].change.began
+    because = f"{wanted} changes in {done_in_s:.1f} s, nothing failed"
+    return Verdict(claim, True, because)
+
+
+def _moved(fault: Around) -> Verdict:
+    """By the rings that members hold, not by what was meant to happen."""
+    changes = [each.change for each in fault.changes if not each.change.failure]
+    wrong = [
+        f"{each.what} was planned to move {each.planned} and may need {each.least}, the rings "
+        f"differ by {each.moved}, nodes said that they copy {dict(each.told)}"
+        for each in changes
+        if not each.is_least
+    ]
+    moved = sum(each.moved for each in changes)
+    return Verdict(
+        "a change of members moves what was planned, and no plan could move less",
+        not wrong if changes else None,
+        "; ".join(wrong) or f"{moved:,} copies of partitions in {len(changes)} changes",
+    )
 
 
 def _stopped(end: End) -> Verdict:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from dynamo_bench.chaos.faults import Happened
 from dynamo_bench.chaos.journal import Operation
+from dynamo_bench.chaos.members import Change
+from dynamo_bench.chaos.nodes import SLOPPY
 from dynamo_bench.chaos.schedule import TAKES_ALL, Schedule
 from dynamo_bench.measure import Figures, figures
 
@@ -29,6 +31,15 @@ class Window(NamedTuple):
         return sum(self.figures.errors.values())
 
 
+class Measured(NamedTuple):
+    """A change of members and the figures while it was under way."""
+
+    change: Change
+    window: Window
+    was_under_load: bool
+    """Whether it was over when the load ended."""
+
+
 class Around(NamedTuple):
     """A fault and the figures around it."""
 
@@ -41,6 +52,9 @@ class Around(NamedTuple):
     after: Window
     caught_up_s: float | None
     """How long the node took, once back, to hold all that the others held then."""
+    changes: Sequence[Measured] = ()
+    sloppy: tuple[int, int] = (0, 0)
+    """Of the operations on the sloppy table during it, how many succeeded and how many failed."""
 
 
 class Fates(NamedTuple):
@@ -49,18 +63,26 @@ class Fates(NamedTuple):
     succeeded: int
     unexcused: Counter[str]
     excused: Counter[str]
-    """Under way while all nodes were dead, or soon after."""
+    """Under way while too many copies of their item were dead, or soon after."""
     sentences: Counter[str]
     """What was said of the unexcused."""
 
 
 def fates(operations: Sequence[Operation], faults: Iterable[Happened]) -> Fates:
     """Of all operations of a load."""
-    spans = [(f.began, f.healed + RECONNECT_S) for f in faults if f.fault.kind == TAKES_ALL]
+    spans = [
+        (f.began, f.healed + RECONNECT_S, None if f.fault.kind == TAKES_ALL else f.stripped)
+        for f in faults
+        if f.fault.kind == TAKES_ALL or f.stripped
+    ]
     failed = [each for each in operations if each.error]
     found = Fates(len(operations) - len(failed), Counter(), Counter(), Counter())
     for each in failed:
-        if any(each.intended < end and begin < each.ended for begin, end in spans):
+        if any(
+            each.intended < end and begin < each.ended
+            for begin, end, places in spans
+            if places is None or (each.table, each.key) in places
+        ):
             found.excused[each.error] += 1
         else:
             found.unexcused[each.error] += 1
@@ -107,4 +129,24 @@ def around(
         during=windows(operations, origin, began, min(healed, ends)),
         after=window(operations, origin, min(healed, ends), min(healed + calm_s, ends)),
         caught_up_s=caught_up_s,
+        changes=[_measured(change, operations, origin, ends) for change in happened.changes],
+        sloppy=_sloppy(operations, happened),
     )
+
+
+def _measured(
+    change: Change, operations: Sequence[Operation], origin: float, ends: float
+) -> Measured:
+    begun, over = change.began - origin, change.ended - origin
+    return Measured(change, window(operations, origin, begun, over), over <= ends)
+
+
+def _sloppy(operations: Iterable[Operation], happened: Happened) -> tuple[int, int]:
+    """How many succeeded and failed on the sloppy table during a fault."""
+    meant = [
+        operation
+        for operation in operations
+        if operation.table == SLOPPY and happened.began <= operation.intended < happened.healed
+    ]
+    failed = sum(bool(operation.error) for operation in meant)
+    return len(meant) - failed, failed

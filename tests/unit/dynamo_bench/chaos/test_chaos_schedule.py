@@ -4,10 +4,21 @@ from itertools import pairwise
 
 import pytest
 
-from dynamo_bench.chaos.schedule import CALM_S, KINDS, draw, length_s, usual
+from dynamo_bench.chaos.schedule import (
+    CALM_S,
+    KINDS,
+    Fault,
+    draw,
+    length_s,
+    named,
+    newcomers,
+    usual,
+    zone_of,
+)
 
-NODES = ["n1", "n2", "n3"]
+NODES = named(5)
 LONG_S = length_s(KINDS)
+LATER_S = 3 * LONG_S
 
 
 def test_a_seed_tells_everything() -> None:
@@ -47,17 +58,54 @@ def test_a_shorter_run_has_every_kind_as_well_but_shorter(seconds: float) -> Non
 
 
 def test_a_zone_is_more_than_a_node_only_where_there_are_more_nodes() -> None:
-    assert set(KINDS) - set(usual(3)) == {"zone"}
-    assert usual(4) == KINDS
+    assert set(KINDS) - set(usual(3)) == {"zone", "two"}
+    assert set(KINDS) - set(usual(4)) == {"two"}
+    assert usual(5) == KINDS
 
 
 def test_a_long_run_goes_round_again() -> None:
-    kinds = [fault.kind for fault in draw(3, 600.0, NODES, KINDS).faults]
-    assert all(kinds.count(kind) >= 4 for kind in KINDS)
+    kinds = [fault.kind for fault in draw(3, 800.0, NODES, KINDS).faults]
+    assert all(kinds.count(kind) >= 4 for kind in KINDS if kind != "members")
+    assert kinds.count("members") == 1
+    assert len(draw(3, 800.0, NODES, ["members"]).faults) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("nodes", [3, 5, 9])
+def test_of_each_zone_one_joins_and_one_leaves_and_who_left_is_hurt_no_more(
+    nodes: int, seed: int
+) -> None:
+    founders = named(nodes)
+    faults = draw(seed, LATER_S, founders, usual(nodes)).faults
+    (walk,) = (fault for fault in faults if fault.kind == "members")
+    assert walk.joining == newcomers(nodes)
+    assert sorted(map(zone_of, walk.joining)) == sorted(map(zone_of, walk.leaving))
+    assert {*walk.leaving} < {*founders, *walk.joining}
+    later = {name for fault in faults[faults.index(walk) + 1 :] for name in _hurt(fault)}
+    assert later
+    assert later.isdisjoint(walk.leaving)
+
+
+def test_who_leaves_is_drawn_and_may_be_a_founder() -> None:
+    leavers = {draw(seed, LONG_S, named(3), ["members"]).faults[0].leaving for seed in range(30)}
+    assert len(leavers) > 10
+    assert {name for leaving in leavers for name in leaving} == {*named(6)}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_are_of_different_zones(seed: int) -> None:
+    (fault,) = draw(seed, length_s(["two"]), NODES, ["two"]).faults
+    assert zone_of(fault.node) != zone_of(fault.also)
+    assert fault.name == f"kill {fault.node} and {fault.also}"
+
+
+def test_two_of_three_are_too_many() -> None:
+    with pytest.raises(ValueError, match="two needs 5 nodes or more, not 4"):
+        draw(1, LONG_S, named(4), ["two"])
 
 
 def test_the_disk_that_fills_is_one_nodes() -> None:
-    faults = draw(5, 2000.0, NODES, KINDS).faults
+    faults = draw(5, 2000.0, named(3), [kind for kind in usual(3) if kind != "members"]).faults
     assert len({fault.node for fault in faults if fault.kind == "full"}) == 1
     assert len({fault.node for fault in faults if fault.kind == "kill"}) == 3
 
@@ -77,3 +125,8 @@ def test_the_head_of_a_run_can_be_read() -> None:
     assert lines[0] == "seed 1, 60 s of load"
     assert "10.0 s to   22.0 s  kill n" in lines[1]
     assert "27.0 s to   28.0 s  crash of all" in lines[2]
+
+
+def _hurt(fault: Fault) -> set[str]:
+    """Whom a fault names."""
+    return set() if fault.kind == "crash" else {fault.node, fault.also} - {""}

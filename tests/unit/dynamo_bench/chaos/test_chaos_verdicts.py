@@ -5,10 +5,12 @@ from collections import Counter
 import pytest
 
 from dynamo_bench.chaos.faults import Happened
+from dynamo_bench.chaos.items import Found
 from dynamo_bench.chaos.judging import Judgement
+from dynamo_bench.chaos.members import Change
 from dynamo_bench.chaos.schedule import Fault
 from dynamo_bench.chaos.verdicts import End, Verdict, verdicts
-from dynamo_bench.chaos.windows import Around, Fates, Window
+from dynamo_bench.chaos.windows import Around, Fates, Measured, Window
 from dynamo_bench.measure import Figures
 
 GOOD = Judgement(100, 50, 20, 60, [], 0)
@@ -36,7 +38,7 @@ FINE = killed([measured(10, 300.0), measured(15, 15.0)])
 
 def test_all_is_well() -> None:
     found = verdicts(GOOD, [FINE, killed([], "wipe")], NONE_FAILED, WELL)
-    assert [verdict.holds for verdict in found] == [True] * 7
+    assert [verdict.holds for verdict in found] == [True] * 8
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,8 @@ def test_all_is_well() -> None:
         ("nothing acknowledged", GOOD._replace(violations=["k1 is lost"]), FINE, WELL),
         ("can be asked", GOOD, FINE, WELL._replace(unknown=1)),
         ("become alike", GOOD, FINE, WELL._replace(alike_after_s=None, differing=3)),
+        ("hints are handed over", GOOD, FINE, WELL._replace(hints=2)),
+        ("every item", GOOD, FINE, WELL._replace(items=Found(50, 49, ["ledger/i7 is not there"]))),
         ("lost its disk", GOOD._replace(denied_what_was_there=1), killed([], "wipe"), WELL),
         ("kill n2 under load", GOOD, killed([measured(10, 9.0, failed=1)]), WELL),
         ("kill n2 under load", GOOD, killed([measured(10, 9.0), measured(15, 17.0)]), WELL),
@@ -92,3 +96,71 @@ def test_replicas_that_say_nothing_at_the_end_have_not_shown_that_nothing_is_los
 def test_the_seconds_in_which_it_starts_again_are_not_those_of_its_death() -> None:
     starting = [measured(10, 300.0), measured(15, 9.0), measured(20, 90.0)]
     assert one("kill n2", verdicts(GOOD, [killed(starting)], NONE_FAILED, WELL)).holds is True
+
+
+def test_a_node_that_does_not_say_what_it_keeps_has_not_shown_that_it_keeps_nothing() -> None:
+    silent = WELL._replace(hints=None)
+    assert one("hints are handed over", verdicts(GOOD, [], NONE_FAILED, silent)).holds is None
+
+
+def test_items_that_nobody_touched_are_all_there_or_the_missing_are_named() -> None:
+    def untouched(items: Found) -> Verdict:
+        return one("every item", verdicts(GOOD, [], NONE_FAILED, WELL._replace(items=items)))
+
+    assert untouched(Found(50_000, 50_000, [])).holds is True
+    missing = untouched(Found(50_000, 49_999, ["ledger/i7 is not there"]))
+    assert missing.holds is False
+    assert "49,999 of 50,000" in missing.because
+    assert "ledger/i7 is not there" in missing.because
+
+
+def test_two_dead_nodes_are_no_reason_for_the_sloppy_table_to_fail() -> None:
+    def goes_on(succeeded: int, failed: int) -> Verdict:
+        happened = Happened(Fault("two", "n2", 10, 12, 0, "n4"), 10, 22)
+        fault = killed([measured(10, 9.0)])._replace(happened=happened, sloppy=(succeeded, failed))
+        return one("kill n2 and n4", verdicts(GOOD, [fault], NONE_FAILED, WELL))
+
+    assert goes_on(100, 0).holds is True
+    assert goes_on(100, 1).holds is False
+    assert goes_on(0, 0).holds is None
+
+
+JOINED = Change("join n4", 10.0, 14.0, 128, {"n4": 128}, {"n4": 128}, 128)
+LEFT = Change("leave n1", 16.0, 19.0, 128, {"n4": 128}, {}, 128)
+
+
+def walked(*changes: Change, failed: int = 0, was_under_load: bool = True) -> list[Verdict]:
+    happened = Happened(Fault("members", "n1", 10, 20, 0, "", ("n4",), ("n1",)), 9, 20)
+    fault = killed([measured(10, 9.0, failed)])._replace(
+        happened=happened,
+        changes=[Measured(change, measured(10, 9.0), was_under_load) for change in changes],
+    )
+    return verdicts(GOOD, [fault], NONE_FAILED, WELL)
+
+
+def test_members_come_and_go_and_nothing_fails() -> None:
+    fine = one("every change ends", walked(JOINED, LEFT))
+    assert (fine.holds, fine.because) == (True, "2 changes in 9.0 s, nothing failed")
+    assert one("every change ends", walked(JOINED, LEFT, failed=1)).holds is False
+    idle = one("every change ends", walked(JOINED, LEFT, was_under_load=False))
+    assert idle.holds is None
+
+
+def test_a_change_that_does_not_end_is_a_no() -> None:
+    stuck = one("every change ends", walked(JOINED, LEFT._replace(failure="busy: not now")))
+    assert (stuck.holds, stuck.because) == (
+        False,
+        "1 of 2 changes came to their end; busy: not now",
+    )
+    assert one("every change ends", walked(JOINED)).holds is False
+
+
+def test_what_moves_is_the_plans_and_no_more() -> None:
+    fine = one("moves what was planned", walked(JOINED, LEFT))
+    assert (fine.holds, fine.because) == (True, "256 copies of partitions in 2 changes")
+    more = LEFT._replace(gained={"n4": 128, "n2": 1})
+    wrong = one("moves what was planned", walked(JOINED, more))
+    assert wrong.holds is False
+    assert "leave n1 was planned to move 128" in wrong.because
+    assert "differ by 129" in wrong.because
+    assert one("moves what was planned", walked()).holds is None

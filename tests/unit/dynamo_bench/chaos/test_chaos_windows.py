@@ -4,14 +4,16 @@ import pytest
 
 from dynamo_bench.chaos.faults import Happened
 from dynamo_bench.chaos.journal import Operation
+from dynamo_bench.chaos.members import Change
 from dynamo_bench.chaos.schedule import Fault, Schedule
 from dynamo_bench.chaos.windows import RECONNECT_S, around, fates, window, windows
 
 ORIGIN = 1000.0
 
 
-def operation(at: float, took: float = 0.01, error: str = "") -> Operation:
-    return Operation("get", ORIGIN + at, ORIGIN + at + took, error, "too slow" if error else "")
+def operation(at: float, took: float = 0.01, error: str = "", table: str = "ledger") -> Operation:
+    why = "too slow" if error else ""
+    return Operation("get", ORIGIN + at, ORIGIN + at + took, error, why, table, b"k1")
 
 
 def test_an_operation_counts_where_it_was_meant_to_begin() -> None:
@@ -58,3 +60,38 @@ def test_only_the_death_of_all_nodes_excuses_a_failure() -> None:
     assert crashed[:3] == (1, {"deadline exceeded": 2}, {"deadline exceeded": 3})
     assert crashed.sentences == {"too slow": 2}
     assert fates(failed, [happened("kill")]).unexcused.total() == 5
+
+
+def test_two_dead_copies_excuse_a_failure_on_that_item_and_no_other() -> None:
+    both = frozenset({("ledger", b"k1")})
+    dead = Happened(Fault("two", "n2", 10, 1, 0, "n4"), ORIGIN + 10, ORIGIN + 13)
+    failed = [operation(11.0, 5.0, "deadline exceeded")]
+    assert fates(failed, [dead._replace(stripped=both)]).excused.total() == 1
+    assert fates(failed, [dead]).unexcused.total() == 1
+    elsewhere = [failed[0]._replace(table="basket"), failed[0]._replace(key=b"k2")]
+    assert fates(elsewhere, [dead._replace(stripped=both)]).unexcused.total() == 2
+    late = [operation(13 + RECONNECT_S, 5.0, "deadline exceeded")]
+    assert fates(late, [dead._replace(stripped=both)]).unexcused.total() == 1
+
+
+def test_what_was_asked_of_the_sloppy_table_during_a_fault_is_counted() -> None:
+    dead = Happened(Fault("two", "n2", 10, 3, 0, "n4"), ORIGIN + 10, ORIGIN + 13)
+    asked = [operation(at, table="basket") for at in (9.9, 10.0, 12.9, 13.0)]
+    asked += [operation(11, error="overloaded", table="basket"), operation(11)]
+    seen = around(dead, asked, ORIGIN, Schedule(1, 27.0, 5.0, ()), 1.5)
+    assert seen.sloppy == (2, 1)
+
+
+def test_each_change_of_members_has_figures_of_its_own() -> None:
+    change = Change("join n4", ORIGIN + 10, ORIGIN + 14, 128, {"n4": 128}, {}, 128)
+    walk = Fault("members", "n1", 10, 20, 0, "", ("n4",), ())
+    happened = Happened(walk, ORIGIN + 9, ORIGIN + 15, "", (change,))
+    failed = operation(13.5, 5.0, "overloaded")
+    operations = [operation(at) for at in (9.5, 11.0, 12.0, 14.5)]
+    schedule = Schedule(1, 27.0, 5.0, ())
+    (seen,) = around(happened, [*operations, failed], ORIGIN, schedule, None).changes
+    assert (seen.window.figures.operations, seen.window.failed) == (2, 1)
+    assert (seen.window.begins, seen.window.ends, seen.was_under_load) == (10, 14, True)
+    short = schedule._replace(seconds=13.0)
+    (cut_off,) = around(happened, operations, ORIGIN, short, None).changes
+    assert not cut_off.was_under_load
