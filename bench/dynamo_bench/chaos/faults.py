@@ -10,7 +10,7 @@ from dynamo_bench.chaos.audit import Auditor
 from dynamo_bench.chaos.ballast import Ballast
 from dynamo_bench.chaos.journal import Place
 from dynamo_bench.chaos.members import Change, Members
-from dynamo_bench.chaos.nodes import TABLES, N, Nodes, R
+from dynamo_bench.chaos.nodes import N, Nodes, R
 from dynamo_bench.chaos.schedule import MEMBERS, TAKES_ALL, TWO, Fault
 from dynamo_bench.chaos.weather import CLIENTS, Weather
 
@@ -33,7 +33,7 @@ class Happened(NamedTuple):
     changes: tuple[Change, ...] = ()
     """Of `members`."""
     stripped: frozenset[Place] = frozenset()
-    """Items of which so many copies were hurt that what is asked of them may fail."""
+    """Items of which so many copies were hurt that only sloppy writes of them must succeed."""
 
 
 class Faults:
@@ -161,14 +161,11 @@ class Faults:
         return [name for name in self._nodes.names if name != fault.node]
 
     def _stripped(self, fault: Fault) -> frozenset[Place]:
-        """The items of strict tables of which two owners were dead. (Elsewhere others stand in.)"""
-        dead = self.victims(fault) if fault.kind == TWO else []
-        return frozenset(
-            place
-            for place in self._auditor.places
-            if not TABLES[place[0]]["sloppy"]
-            and len({*self._auditor.owners(place)} & {*dead}) > N - R
-        )
+        """The items of which so many owners were dead that R of them cannot be asked."""
+        dead = {*self.victims(fault)} if fault.kind == TWO else set()
+        owners = self._auditor.owners
+        places = self._auditor.places if dead else ()
+        return frozenset(place for place in places if len(dead.intersection(owners(place))) > N - R)
 
     def _moment(self) -> float:
         now = time.monotonic()

@@ -19,6 +19,8 @@ from dynamo_bench.in_flight import for_each
 from dynamo_client import DynamoError, OutcomeUnknown
 
 WEIGHTS = {"get": 45, "put": 20, "update": 20, "delete": 10, "blind": 5}
+ONLY_WRITES = ("put", "blind")
+"""Kinds that read nothing."""
 ASKING_MAX = 32
 """Questions about writes at a time."""
 STILL_SHARE = 5

@@ -162,12 +162,13 @@ def _survived(fault: Around) -> Verdict:
 
 
 def _goes_on(fault: Around) -> Verdict:
-    """Of three copies of some items two are gone: others stand in where that is allowed."""
+    """Of three copies of some items two are gone. What is to be read there is one copy and what
+    others were given since: that may be too few, and fails rather than deny what it cannot see."""
     succeeded, failed = fault.sloppy
     return Verdict(
-        f"{fault.happened.fault.name} under load: the sloppy table goes on",
+        f"{fault.happened.fault.name} under load: puts go on where others may stand in",
         not failed if succeeded or failed else None,
-        f"{succeeded:,} operations on it succeeded meanwhile, {failed:,} failed",
+        f"{succeeded:,} of them succeeded meanwhile, {failed:,} failed",
     )
 
 

@@ -9,6 +9,7 @@ from dynamo_bench.chaos.faults import Happened
 from dynamo_bench.chaos.journal import Operation
 from dynamo_bench.chaos.members import Change
 from dynamo_bench.chaos.nodes import SLOPPY
+from dynamo_bench.chaos.player import ONLY_WRITES
 from dynamo_bench.chaos.schedule import TAKES_ALL, Schedule
 from dynamo_bench.measure import Figures, figures
 
@@ -54,7 +55,8 @@ class Around(NamedTuple):
     """How long the node took, once back, to hold all that the others held then."""
     changes: Sequence[Measured] = ()
     sloppy: tuple[int, int] = (0, 0)
-    """Of the operations on the sloppy table during it, how many succeeded and how many failed."""
+    """Of the writes in the sloppy table during it that read nothing before, how many succeeded and
+    how many failed."""
 
 
 class Fates(NamedTuple):
@@ -81,13 +83,19 @@ def fates(operations: Sequence[Operation], faults: Iterable[Happened]) -> Fates:
         if any(
             each.intended < end and begin < each.ended
             for begin, end, places in spans
-            if places is None or (each.table, each.key) in places
+            if places is None or ((each.table, each.key) in places and not is_sloppy_write(each))
         ):
             found.excused[each.error] += 1
         else:
             found.unexcused[each.error] += 1
             found.sentences[each.why] += 1
     return found
+
+
+def is_sloppy_write(operation: Operation) -> bool:
+    """Whether nodes that are no owners may count for it: what one reads must come from owners, or
+    from who keeps it for them."""
+    return operation.table == SLOPPY and operation.kind in ONLY_WRITES
 
 
 def window(operations: Iterable[Operation], origin: float, begins: float, ends: float) -> Window:
@@ -142,11 +150,11 @@ def _measured(
 
 
 def _sloppy(operations: Iterable[Operation], happened: Happened) -> tuple[int, int]:
-    """How many succeeded and failed on the sloppy table during a fault."""
+    """How many writes there succeeded and failed during a fault."""
     meant = [
         operation
         for operation in operations
-        if operation.table == SLOPPY and happened.began <= operation.intended < happened.healed
+        if is_sloppy_write(operation) and happened.began <= operation.intended < happened.healed
     ]
     failed = sum(bool(operation.error) for operation in meant)
     return len(meant) - failed, failed

@@ -114,7 +114,7 @@ def test_items_that_nobody_touched_are_all_there_or_the_missing_are_named() -> N
     assert "ledger/i7 is not there" in missing.because
 
 
-def test_two_dead_nodes_are_no_reason_for_the_sloppy_table_to_fail() -> None:
+def test_two_dead_nodes_are_no_reason_for_a_sloppy_put_to_fail() -> None:
     def goes_on(succeeded: int, failed: int) -> Verdict:
         happened = Happened(Fault("two", "n2", 10, 12, 0, "n4"), 10, 22)
         fault = killed([measured(10, 9.0)])._replace(happened=happened, sloppy=(succeeded, failed))

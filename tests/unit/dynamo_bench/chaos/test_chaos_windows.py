@@ -11,9 +11,11 @@ from dynamo_bench.chaos.windows import RECONNECT_S, around, fates, window, windo
 ORIGIN = 1000.0
 
 
-def operation(at: float, took: float = 0.01, error: str = "", table: str = "ledger") -> Operation:
+def operation(
+    at: float, took: float = 0.01, error: str = "", table: str = "ledger", kind: str = "get"
+) -> Operation:
     why = "too slow" if error else ""
-    return Operation("get", ORIGIN + at, ORIGIN + at + took, error, why, table, b"k1")
+    return Operation(kind, ORIGIN + at, ORIGIN + at + took, error, why, table, b"k1")
 
 
 def test_an_operation_counts_where_it_was_meant_to_begin() -> None:
@@ -63,21 +65,27 @@ def test_only_the_death_of_all_nodes_excuses_a_failure() -> None:
 
 
 def test_two_dead_copies_excuse_a_failure_on_that_item_and_no_other() -> None:
-    both = frozenset({("ledger", b"k1")})
+    both = frozenset({("ledger", b"k1"), ("basket", b"k1")})
     dead = Happened(Fault("two", "n2", 10, 1, 0, "n4"), ORIGIN + 10, ORIGIN + 13)
     failed = [operation(11.0, 5.0, "deadline exceeded")]
     assert fates(failed, [dead._replace(stripped=both)]).excused.total() == 1
     assert fates(failed, [dead]).unexcused.total() == 1
-    elsewhere = [failed[0]._replace(table="basket"), failed[0]._replace(key=b"k2")]
-    assert fates(elsewhere, [dead._replace(stripped=both)]).unexcused.total() == 2
+    elsewhere = [failed[0]._replace(key=b"k2")]
+    assert fates(elsewhere, [dead._replace(stripped=both)]).unexcused.total() == 1
+    stood_in_for = [failed[0]._replace(table="basket", kind=kind) for kind in ("put", "update")]
+    assert fates(stood_in_for, [dead._replace(stripped=both)])[1:3] == (
+        {"deadline exceeded": 1},
+        {"deadline exceeded": 1},
+    )
     late = [operation(13 + RECONNECT_S, 5.0, "deadline exceeded")]
     assert fates(late, [dead._replace(stripped=both)]).unexcused.total() == 1
 
 
-def test_what_was_asked_of_the_sloppy_table_during_a_fault_is_counted() -> None:
+def test_sloppy_writes_during_a_fault_are_counted() -> None:
     dead = Happened(Fault("two", "n2", 10, 3, 0, "n4"), ORIGIN + 10, ORIGIN + 13)
-    asked = [operation(at, table="basket") for at in (9.9, 10.0, 12.9, 13.0)]
-    asked += [operation(11, error="overloaded", table="basket"), operation(11)]
+    asked = [operation(at, table="basket", kind="put") for at in (9.9, 10.0, 12.9, 13.0)]
+    asked += [operation(11, error="overloaded", table="basket", kind="blind")]
+    asked += [operation(11, kind="put"), operation(11, table="basket", kind="update")]
     seen = around(dead, asked, ORIGIN, Schedule(1, 27.0, 5.0, ()), 1.5)
     assert seen.sloppy == (2, 1)
 
