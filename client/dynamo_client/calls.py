@@ -87,16 +87,19 @@ class Calls:
         """An answer to come."""
         return self._loop.create_future()
 
-    async def run(self, call: Call, now_ms: float) -> Any:
-        """The call's answer; a `Failure` is a value. Cancelling leaves nothing behind."""
-        self.begin(call, now_ms)
+    async def run(self, call: Call, now_ms: float, *, ahead: bool = False) -> Any:
+        """The call's answer; a `Failure` is a value. Cancelling leaves nothing behind.
+
+        `ahead`: it does not stand in line, because those who do may wait for what it learns.
+        """
+        self.begin(call, now_ms, ahead=ahead)
         try:
             return await call.future
         except asyncio.CancelledError:
             self.drop(call)
             raise
 
-    def begin(self, call: Call, now_ms: float) -> None:
+    def begin(self, call: Call, now_ms: float, *, ahead: bool = False) -> None:
         """What `run` begins with, for who awaits the call's future itself: one coroutine less."""
         if self.failure is not None:
             call.future = self._soon(self.failure)
@@ -104,7 +107,7 @@ class Calls:
         self._last_id = call.id = self._last_id + 1
         self._open[call.id] = call
         self.retries.earn()
-        if self._waiting or len(self._open) > OPEN_MAX:
+        if not ahead and (self._waiting or len(self._open) > OPEN_MAX):
             self.park(call)
         else:
             call.advance(now_ms)

@@ -170,7 +170,7 @@ class Database:
         body = (action, epoch or router.view.ring.epoch, fields)
         deadline_ms = now_ms + timeout_ms
         question = Single(router.calls, peer, ASK_CHANGE, CHANGE_IS, deadline_ms, body)
-        answer = await router.calls.run(question, now_ms)
+        answer = await router.calls.run(question, now_ms, ahead=True)
         if isinstance(answer, Failure):
             raise answer.error()
         assert isinstance(answer, ChangeIs), "asked for a change"
@@ -221,7 +221,7 @@ class Database:
             return {"state": "unreachable", "reason": reason}
         now_ms = router.calls.now_ms()
         question = Single(router.calls, peer, kind, STATUS_IS, now_ms + timeout_ms)
-        answer = await router.calls.run(question, now_ms)
+        answer = await router.calls.run(question, now_ms, ahead=True)
         if isinstance(answer, Failure):
             return {"state": "unreachable", "reason": answer.message}
         status: dict[str, Any] = answer.status

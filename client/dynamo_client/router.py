@@ -119,7 +119,7 @@ async def ask_cluster(calls: Calls, clock: ClusterClock, peer: Peer, timeout_ms:
     """The cluster as a node sees it; its clock is learned by the way. Raises DynamoError."""
     sent_ms = calls.now_ms()
     question = Single(calls, peer, ASK_CLUSTER, CLUSTER_IS, sent_ms + timeout_ms)
-    answer = await calls.run(question, sent_ms)
+    answer = await calls.run(question, sent_ms, ahead=True)
     if isinstance(answer, Failure):
         raise answer.error()
     assert isinstance(answer, ClusterIs), "asked for the cluster"

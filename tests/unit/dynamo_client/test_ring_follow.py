@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from fake_cluster import FakeCluster, fake_cluster, owners_of, refuse, silent
+from fake_cluster import FakeCluster, FakeNode, Raw, fake_cluster, owners_of, refuse, silent
 
 from dynamo.errors import Code, Failure
-from dynamo.messages import PUT, REPLICA_GET, REPLICA_REFUSED
+from dynamo.messages import ASK_CLUSTER, PUT, REPLICA_GET, REPLICA_REFUSED, Received
 from dynamo.messages_members import CLIENT_EPOCH
 from dynamo.ports import BEHIND
 from dynamo.ring import Ring, plan
 from dynamo.ring.joint import Rings
-from dynamo_client import Database, OutcomeUnknown, connect
+from dynamo.wire import Link
+from dynamo_client import Database, OutcomeUnknown, connect, router
 
 
 @pytest.fixture
@@ -100,6 +101,25 @@ async def test_a_node_that_is_behind_is_asked_again_until_the_deadline(
     puts = cluster.requests(PUT)
     assert len(puts) > 5
     assert len({message[4:-1] for message in puts}) == 1, "the same write each time"
+
+
+async def test_who_waits_for_the_ring_is_not_in_the_way_of_the_question_for_it(
+    db: Database, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real processes showed it: at every change of members clients that had nothing else under way
+    stood still for a second or two, and asked nobody anything."""
+    monkeypatch.setattr(router, "REFRESH_TIMEOUT_MS", 60_000.0)
+    changed = Failure(Code.WRONG_RING, "the ring has epoch 2", unknown=True)
+
+    def asked_for_the_ring(node: FakeNode, link: Link, message: Raw) -> None:
+        for other in cluster.nodes.values():
+            other.clear()
+        node.feed(Received(node.number(link), (message,)))
+
+    for node in cluster.nodes.values():
+        node.rule(PUT, refuse(changed))
+        node.rule(ASK_CLUSTER, asked_for_the_ring)
+    await db.table("cart").put("alice", 1, timeout_ms=2000)
 
 
 async def test_at_the_deadline_the_fate_of_a_write_is_unknown(
