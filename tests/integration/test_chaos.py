@@ -64,6 +64,30 @@ async def test_promises_are_kept_while_a_node_is_killed_stopped_and_cut_off(
     assert not os.listdir(tmp_path)
 
 
+async def test_members_join_and_leave_and_every_item_is_still_there(tmp_path: Path) -> None:
+    options = ("--seconds", "16", "--seed", "3", "--faults", "members", "--items", "600")
+    status, told, err = await chaos(tmp_path, *options)
+    assert told, err
+    assert told["violations"] == []
+    assert (status, broken(told)) == (0, []), told
+    changes = told["faults"][0]["changes"]
+    assert [each["what"].split()[0] for each in changes] == ["join"] * 3 + ["leave"] * 3
+    assert all(each["slots_moved"] == each["slots_planned"] == 128 for each in changes)
+    assert all(each["was_under_load"] for each in changes)
+    assert told["items"] == {"written": 600, "right": 600, "examples": []}
+    assert told["hints_left"] == 0
+
+
+async def test_puts_go_on_while_two_of_five_are_dead(tmp_path: Path) -> None:
+    options = ("--nodes", "5", "--seconds", "12", "--seed", "4", "--faults", "two")
+    status, told, err = await chaos(tmp_path, *options)
+    assert told, err
+    assert told["violations"] == []
+    assert (status, broken(told)) == (0, []), told
+    assert told["hints_left"] == 0
+    assert told["checked"]["replica_records"] == 3 * 2 * 60
+
+
 def test_a_cluster_that_denies_what_it_has_lost_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
