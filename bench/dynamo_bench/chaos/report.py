@@ -75,7 +75,7 @@ def as_json(plan: Plan, outcome: Outcome) -> dict[str, object]:
         "succeeded": outcome.fates.succeeded,
         "failed": {
             "while_at_most_one_copy_was_hurt": dict(outcome.fates.unexcused),
-            "while_all_nodes_were_dead": dict(outcome.fates.excused),
+            "while_too_many_copies_were_dead": dict(outcome.fates.excused),
         },
         "failures": dict(outcome.fates.sentences),
         "unknown_writes": outcome.end.unknown,
