@@ -101,7 +101,10 @@ def test_a_cluster_that_denies_what_it_has_lost_is_found(
     monkeypatch.setattr(Daemon, "start", forgetful)
     monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
     options = ("--seconds", "6", "--seed", "1", "--faults", "crash", "--durability", "memory")
+    options += ("--items", "50")
     result = CliRunner().invoke(app, ["chaos", *COMMON, "--dir", str(tmp_path), *options])
     assert result.exit_code == 1, result.output
     assert "NO  nothing acknowledged is lost" in result.output
     assert re.search(r"violation .*does not show acknowledged", result.output)
+    assert "NO  every item that was written before the load is there at the end" in result.output
+    assert re.search(r"(ledger|basket)/i\d+ is not there", result.output)

@@ -47,7 +47,7 @@ class Operator:
                 process.kill()
             await process.wait()
         if process.returncode:
-            told = (said or out).decode(errors="replace").strip()[-TOLD_MAX:]
+            told = " ".join((said or out).decode(errors="replace").split())[:TOLD_MAX]
             raise Refused(f"{typed}: exit status {process.returncode}, {told}")
         answer: dict[str, Any] = json.loads(out)
         return answer
