@@ -167,5 +167,20 @@ async def test_a_node_joins_is_killed_while_it_copies_and_leaves_again(tmp_path:
             await load.check(r=3)
             status = await db.status()
             assert {node["state"] for node in status["nodes"].values()} == {"serving"}
+            await _comes_back(cluster, db, load)
         finally:
             await newcomer.stop()
+
+
+async def _comes_back(cluster: ClusterProcess, db: Database, load: Load) -> None:
+    """n1, still running with all that it held, joins again: by itself it begins anew."""
+    first = cluster.data / "n1"
+    assert not (first / "damaged-1").exists()
+    place, pid = f"127.0.0.1:{cluster.port}", cluster.pid("n1")
+    async with load:
+        await member(cluster, "commit", "join", "n1", "--address", place, "--wait")
+        await until(lambda: db.ring().epoch == 7, "the client knows the ring with n1 again")
+    assert (first / "damaged-1" / "table").exists(), "its old files are put aside"
+    assert cluster.pid("n1") == pid, "the process is the same"
+    await linked_everywhere(db, 4)
+    await load.check(r=3)
