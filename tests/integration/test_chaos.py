@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 COMMON = ("--network", "proxy", "--keys", "60", "--rate", "250")
-PATIENCE_S = 150.0
+PATIENCE_S = 240.0
 SPEED = "p99 is back"
 """A claim that a busy machine may break without any fault of the cluster."""
 
@@ -65,7 +65,8 @@ async def test_promises_are_kept_while_a_node_is_killed_stopped_and_cut_off(
 
 
 async def test_members_join_and_leave_and_every_item_is_still_there(tmp_path: Path) -> None:
-    options = ("--seconds", "16", "--seed", "3", "--faults", "members", "--items", "600")
+    options = ("--seconds", "16", "--seed", "3", "--faults", "members", "--items", "400")
+    options += ("--rate", "80")
     status, told, err = await chaos(tmp_path, *options)
     assert told, err
     assert told["violations"] == []
@@ -74,7 +75,7 @@ async def test_members_join_and_leave_and_every_item_is_still_there(tmp_path: Pa
     assert [each["what"].split()[0] for each in changes] == ["join"] * 3 + ["leave"] * 3
     assert all(each["slots_moved"] == each["slots_planned"] == 128 for each in changes)
     assert all(each["was_under_load"] for each in changes)
-    assert told["items"] == {"written": 600, "right": 600, "examples": []}
+    assert told["items"] == {"written": 400, "right": 400, "examples": []}
     assert told["hints_left"] == 0
 
 

@@ -1,10 +1,10 @@
 """Members come and go under load, as an operator orders it, and what every change moved.
 
-    dynamo-node run --join ─▶ dynamo member plan, commit ─▶ every member holds the final ring ─▶ …
-                                                            who leaves: ─▶ SIGTERM
+    dynamo-node run --join ─▶ plan ─▶ dynamo member commit ─▶ every member holds the final ring ─▶ …
+                                                              who leaves: ─▶ SIGTERM
 
 Law:  moved = slots that the ring after a change gives to nodes that had them not before
-            = what `dynamo member plan` said before it
+            = what the planner (`dynamo member plan`) makes of the ring before
             = what those nodes say, while it is under way, that they copy
             = sum over nodes of max(0, slots after - slots before), which no other way to the same
               shares can be below
@@ -17,8 +17,10 @@ from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dynamo.ring import Ring
+from dynamo.membership.plan import Join, Leave, plan_of
+from dynamo.ring import Member, Ring
 from dynamo.ring.placement import slots_of
+from dynamo.types import NodeId
 from dynamo_bench.chaos.audit import Auditor
 from dynamo_bench.chaos.judging import MOMENT_S
 from dynamo_bench.chaos.nodes import Nodes
@@ -26,7 +28,7 @@ from dynamo_bench.chaos.operator import Operator, Refused
 
 JOINT, FINAL = 1, 2
 """The epochs of a change, counted from the one before."""
-LOOK_S = 0.1
+LOOK_S = 0.2
 FINAL_S = 60.0
 """How long after the command has returned a member may take to hold the final ring."""
 WHOLE_S = 30.0
@@ -81,21 +83,20 @@ class Members:
         """
         for name in joining:
             await self._nodes.join(name)
-            where = ("--zone", self._nodes.zones[name])
-            address = ("--address", self._nodes.seed(name))
-            if not await self._change(("join", name, *where), address, [*self._nodes.names, name]):
+            zone, address = self._nodes.zones[name], self._nodes.seed(name)
+            words = ("join", name, "--zone", zone, "--address", address)
+            wish = Join(Member(NodeId(name), name, zone, 1.0))
+            if not await self._change(wish, words, [*self._nodes.names, name]):
                 return
             self._nodes.names.append(name)
         for name in leaving:
             after = [member for member in self._nodes.names if member != name]
-            if not await self._change(("leave", name), (), after):
+            if not await self._change(Leave(NodeId(name)), ("leave", name), after):
                 return
             await self._nodes.leave(name)
             self._moments.append(time.monotonic())
 
-    async def _change(
-        self, words: Sequence[str], address: Sequence[str], after: Sequence[str]
-    ) -> bool:
+    async def _change(self, wish: Join | Leave, words: Sequence[str], after: Sequence[str]) -> bool:
         """Plan it, order it, see it through; whether it came to its end."""
         assert self._auditor.ring is not None, "learned at the start"
         failure, planned, before = "", 0, self._auditor.ring
@@ -103,8 +104,8 @@ class Members:
         try:
             await self._whole()
             look.epoch = (before := await self._ring(self._nodes.names)).epoch
-            planned = (await self._operator.member("plan", *words))["copies"]
-            commit = ("commit", *words, *address, "--epoch", str(before.epoch), "--wait")
+            planned = (await asyncio.to_thread(plan_of, wish, before)).copies
+            commit = ("commit", *words, "--epoch", str(before.epoch), "--wait")
             await look.during(self._operator.member(*commit))
             became = await self._ring(after)
         except Refused as refused:
