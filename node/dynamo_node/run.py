@@ -69,21 +69,29 @@ def run(options: RunOptions, serve: Serve) -> int:
         asyncio.run(topology_at(options.join, config))
     with node_directory(Path(node.data)):
         require_own(Path(node.data), config.id, node.name)
-        while True:
-            try:
-                uvloop.run(serve(config, node.name, bootstrap=options.bootstrap, ready=ready))
-                return 0
-            except KeyboardInterrupt:
-                return 130
-            except Exception as error:
-                cause = first_cause(error)
-                if isinstance(cause, JoinsAnew):
-                    log.warning("starting again on an empty store", reason=str(cause))
-                    continue
-                if not isinstance(cause, DynamoError | OSError):
-                    raise
-                log.critical("the node stops", reason=str(cause), kind=type(cause).__name__)
-                return 1
+        status = _served(serve(config, node.name, bootstrap=options.bootstrap, ready=ready))
+        while status is None:
+            status = _served(serve(config, node.name, bootstrap=False, ready=ready))
+    return status
+
+
+def _served(serving: Coroutine[Any, Any, None]) -> int | None:
+    """The exit status; None if the node is to start once more, on an empty store."""
+    log = structlog.get_logger()
+    try:
+        uvloop.run(serving)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        cause = first_cause(error)
+        if isinstance(cause, JoinsAnew):
+            log.warning("starting again on an empty store", reason=str(cause))
+            return None
+        if not isinstance(cause, DynamoError | OSError):
+            raise
+        log.critical("the node stops", reason=str(cause), kind=type(cause).__name__)
+        return 1
+    return 0
 
 
 def first_cause(error: BaseException) -> BaseException:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
+from dynamo.brain import JoinsAnew
 from dynamo.config import ClusterConfig, ConfigError, builtin
 from dynamo.errors import StorageFailed
 from dynamo_node.directory import CannotStart, node_directory
@@ -104,6 +105,23 @@ def test_the_last_message_says_why(
     last = json.loads(capsys.readouterr().err.splitlines()[-1])
     assert (last["event"], last["reason"]) == ("the node stops", "fsync: disk full")
     assert not (tmp_path / "n1" / "node.pid").exists()
+
+
+def test_who_joins_again_is_started_once_more_and_founds_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon, starts = Daemon(JoinsAnew("n1 is a member since epoch 6")), list[bool]()
+
+    async def serve(config: ClusterConfig, name: str, **how: Any) -> None:
+        starts.append(how["bootstrap"])
+        daemon.end = daemon.end if len(starts) == 1 else None
+        await daemon.serve(config, name, **how)
+
+    options = RunOptions(builtin(), "n1", bootstrap=True, data=tmp_path / "n1", cluster_id=ID)
+    assert run(options, serve) == 0
+    assert starts == [True, False]
+    told = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["serving", "starting again on an empty store", "serving"]
 
 
 def test_our_own_mistakes_keep_their_traceback(tmp_path: Path) -> None:
