@@ -13,7 +13,7 @@ COMPILED_TESTED := tests/laws tests/unit/dynamo tests/unit/dynamo_node tests/uni
 UNCOMPILED := tests/unit/dynamo/membership tests/unit/dynamo/testing \
     $(addprefix tests/laws/test_,change_laws.py change_plan_laws.py claim_laws.py placement_laws.py shop_laws.py) \
     tests/promises/test_p10_one_ring_per_epoch.py
-# On compiled daemons these run no compiled line that their neighbours in the same file do not.
+# Each has a neighbour in its file that runs compiled daemons through kills or silence as well.
 SAID_BY_OTHERS := tests/promises/test_p1_durability.py::test_kill_9_without_restart_then_by_hand \
     tests/promises/test_p1_durability.py::test_two_disks_lost_one_after_the_other_under_load \
     tests/promises/test_p5_quorum_reads.py::test_one_of_three_killed_and_no_request_fails \

@@ -73,9 +73,13 @@ class Load:
         """Run one cell. Call `fill` first."""
         if concurrency > self._keys:
             raise ValueError(f"{concurrency} workers need as many keys, not {self._keys}")
-        make = {"put": self._putter, "get": self._getter, "mixed": self._mixer}[workload]
-        workers = [make(first, concurrency) for first in range(concurrency)]
+        workers = [self.worker(workload, first, concurrency) for first in range(concurrency)]
         return await closed_loop(workers, seconds, progress)
+
+    def worker(self, workload: Workload, first: int = 0, step: int = 1) -> Operate:
+        """What does one operation after the other, on every step-th key from the first."""
+        make = {"put": self._putter, "get": self._getter, "mixed": self._mixer}[workload]
+        return make(first, step)
 
     def _all(self) -> Iterator[bytes]:
         return (_key(number) for number in range(self._keys))

@@ -10,8 +10,8 @@ up is not besieged.
 
 import asyncio
 import os
-import random
 from collections.abc import Iterable
+from random import Random
 from types import TracebackType
 from typing import Protocol
 
@@ -25,6 +25,9 @@ from dynamo_client.seeds import Seed, reason_of
 RECONNECT_MS_MIN = 20.0
 RECONNECT_MS_MAX = 1000.0
 YOUNG_S = 1.0
+
+JITTER = Random()
+"""Not the application's own `random`, which it may have seeded for a purpose."""
 
 
 class Listener(Protocol):
@@ -132,7 +135,7 @@ class Links:
                 if self._loop.time() - opened_at > YOUNG_S:
                     delay_ms = RECONNECT_MS_MIN
                     continue
-            await asyncio.sleep(random.uniform(0.5, 1.0) * delay_ms / 1000)
+            await asyncio.sleep(JITTER.uniform(0.5, 1.0) * delay_ms / 1000)
             delay_ms = min(delay_ms * 2, RECONNECT_MS_MAX)
 
     async def _try(self, peer: Peer, turn: int) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -12,6 +11,7 @@ from dynamo_client.attempts import late_after
 from dynamo_client.codecs import RAW, Codec
 from dynamo_client.errors import OutcomeUnknown
 from dynamo_client.item import Item
+from dynamo_client.links import JITTER
 from dynamo_client.operations import REMOVED, Handle, Operations, Within
 
 Key = str | bytes
@@ -130,7 +130,7 @@ class Table:
                 pause_ms = max(pause_ms, float(error.failure.retry_after_ms))
                 if self._operations.left_ms(within.deadline_ms) <= pause_ms:
                     raise
-            await asyncio.sleep(random.uniform(0.5, 1.0) * pause_ms / 1000)
+            await asyncio.sleep(JITTER.uniform(0.5, 1.0) * pause_ms / 1000)
             pause_ms = min(2 * pause_ms, PAUSE_MS_MAX)
 
     async def _update_once(

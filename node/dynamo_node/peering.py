@@ -5,7 +5,7 @@ an epoch with other members ─▶ dial who is new, no more who has left
 """
 
 import asyncio
-import random
+from random import Random
 
 import structlog
 
@@ -17,6 +17,9 @@ from dynamo_node.node import Node
 
 PART_AFTER_S = 2.0
 """How long a link to a former member is kept, so that it hears that it has left."""
+
+_JITTER = Random()
+"""Not `random` itself, which an application that runs nodes in its process may have seeded."""
 
 log = structlog.get_logger()
 
@@ -59,4 +62,4 @@ async def _keep_one(node: Node, links: LinkSet, peer: NodeId, at: Address, timin
                     told = str(error)
                     log.info("peer not reachable", peer=peer, reason=told)
                 delay_ms = min(delay_ms * 2, most)
-        await asyncio.sleep(random.uniform(0.5, 1.0) * delay_ms / 1000)
+        await asyncio.sleep(_JITTER.uniform(0.5, 1.0) * delay_ms / 1000)

@@ -201,7 +201,9 @@ async def test_a_damaged_table_is_a_lost_disk(patient: Patient, how: str) -> Non
         file.write_bytes(bytes(len(data)))
     opened = await patient.start("n2")
     assert (opened["damaged"], opened["partitions_missing"]) == (True, 256)
-    told = [e for e in patient.cluster.events("n2") if e["event"].startswith("the data is damaged")]
+    told = [
+        e for e in patient.cluster.events("n2") if e["event"].startswith("the data is put aside")
+    ]
     assert told[-1]["level"] == "error"
     assert list(directory.glob("damaged-*/table/data.mdb")), "kept for whoever wants to look"
     assert await patient.actor("n2") != before

@@ -36,7 +36,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 LOG_TAIL_BYTES = 3000
 HTTP_TIMEOUT_S = 2.0
-HINTS = re.compile(r"^dynamo_hints (\S+)$", re.MULTILINE)
+SAMPLE = re.compile(r"^(dynamo_\S+) (\S+)$", re.MULTILINE)
 
 
 class Nodes:
@@ -218,8 +218,13 @@ class Daemon:
 
     async def hints(self) -> int | None:
         """How many it keeps for others; None if it does not say."""
-        found = HINTS.search(await self._http("/metrics") or "")
-        return None if found is None else round(float(found[1]))
+        kept = (await self.metrics()).get("dynamo_hints")
+        return None if kept is None else round(kept)
+
+    async def metrics(self) -> dict[str, float]:
+        """Its own figures by name and labels, as the page has them; none if it does not answer."""
+        page = await self._http("/metrics") or ""
+        return {name: float(value) for name, value in SAMPLE.findall(page)}
 
     def log_tail(self) -> str:
         """The last it said."""

@@ -62,6 +62,8 @@ SAMPLES: list[Any] = [
     c.TopologyIs(c.TOPOLOGY_IS, 25, b"topology"),
     x.AskTaken(x.ASK_TAKEN, 24, ((1, 3, 5, {"n1/a": 9}, {}, 0),)),  # type: ignore[arg-type]
     x.TakenIs(x.TAKEN_IS, 24, ((1, 3, 0, {"n1/a": 9}, {"n1/a": 7}, 1 << 63),)),  # type: ignore[arg-type]
+    x.AskLeft(x.ASK_LEFT, 25, 3, ((1, 3, ("n1/a",)),)),  # type: ignore[arg-type]
+    x.LeftIs(x.LEFT_IS, 25, ((1, 3, {"n1/a": 9}),)),  # type: ignore[arg-type]
 ]
 IDS = [f"{type(sample).__name__}-{number}" for number, sample in enumerate(SAMPLES)]
 WRONG: list[Any] = [None, 1, -1, 1.5, True, "text", b"bytes", (), (1,), ("x",), {}, {"a": 1}]

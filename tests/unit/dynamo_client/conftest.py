@@ -11,7 +11,7 @@ PATIENT = {"timeout_ms": 20_000, "connect_timeout_ms": 20_000}
 
 @pytest.fixture(autouse=True)
 def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a load of 15 on two cores seven tests failed at the second that an application gets."""
+    """With a load of 15 on two cores tests failed at the second that an application gets."""
     for connect in (dynamo_client.connect, sync.connect):
         assert connect.__kwdefaults__ is not None, "it has options"
         for name, value in PATIENT.items():
