@@ -105,7 +105,7 @@ async def test_a_full_disk_refuses_puts_and_goes_on(tmp_path: Path) -> None:
             cart = db.table("cart")
             assert await cart.put("by two", 1), "the full node is passed over"
             with pytest.raises((QuorumNotReached, Unavailable)) as refused:
-                await cart.put("by three", 1, w=3, timeout_ms=2000)
+                await cart.put("by three", 1, w=3, timeout_ms=20_000)
             assert "disk full" in str(refused.value)
         async with FramesClient(world.port) as client:
             answer = await client.ask(get(b"key 0"))
