@@ -1,10 +1,11 @@
 """What members that own nothing of a partition say of it: nothing is left here, our dots are out.
 
-    an owner ─▶ all members that are none: "what of these partitions is left with you?"
-    nothing: no record of a former ring, no hint ─▶ "nothing; of my dots there these were issued"
+    an owner ─▶ all other members: "what of these partitions is left with you?"
+    nothing: no hint, and with who owns nothing of it no record ─▶ "nothing; my dots went so far"
 
 A tombstone may go once every owner has had it (dynamo.repair.settled). An older value can still be
-where no owner looks: with a former owner, or as a hint. And an owner can vouch for its own dots
+where no owner looks: with a former owner, or as a hint, which an owner keeps as well if it became
+one since. And an owner can vouch for its own dots
 only; those of a former owner, or of a stand-in, nobody would. So before owners compare what they
 have taken in, everybody else must have nothing left: what they once wrote there is with an owner
 then, or nowhere, and the comparison after that shows that all owners have it.
@@ -50,11 +51,11 @@ class Bystanders:
         self._words: dict[TreeName, Words] = {}
 
     def of(self, name: TreeName) -> list[NodeId]:
-        """The members beside the owners, where they can ever have kept anything."""
-        partition, n = name
-        if self._rings.never_changed and n not in self._sloppy:
+        """All other members, where anybody can ever have kept anything for an owner."""
+        rings, others = self._rings, self._rings.fallbacks(*name)
+        if rings.never_changed and not (others and name[1] in self._sloppy):
             return []
-        return list(self._rings.fallbacks(partition, n))
+        return [node for node in rings.members if node != self._me.node]
 
     def ask(
         self, names: Mapping[TreeName, Iterable[Actor]], up: set[NodeId], round: int
@@ -79,8 +80,10 @@ class Bystanders:
         if message.epoch == self._rings.epoch and self._rings.target is None:
             for partition, n, writers in message.places:
                 name = PartitionId(partition), n
-                if self._is_bystander(name) and not self._keeps(name):
-                    nothing.append((*name, self._dots(name, writers)))
+                owners = self._owners(name)
+                if owners and not self._keeps(name, owners):
+                    own = {} if self._me.node in owners else self._dots(name, writers)
+                    nothing.append((*name, own))
         return [Send(source, LeftIs(LEFT_IS, message.id, tuple(nothing)))]
 
     def told(self, source: NodeId, message: LeftIs) -> None:
@@ -91,11 +94,12 @@ class Bystanders:
                 self._words.setdefault(name, {})[source] = dots
 
     def cleared(self) -> dict[TreeName, Taken]:
-        """The partitions of which nobody has anything left, and all their dots in them."""
+        """The partitions of which nobody has anything left, this node included, and the dots that
+        went there from who owns nothing of them."""
         return {
             name: {actor: at for dots in words.values() for actor, at in dots.items()}
             for name, words in self._words.items()
-            if set(words) == set(self.of(name))
+            if set(words) == set(self.of(name)) and not self._keeps_hints(name)
         }
 
     def gone(self, writers: Iterable[Actor]) -> dict[Actor, int]:
@@ -103,16 +107,22 @@ class Bystanders:
         members = set(self._rings.members)
         return {writer: FOREVER for writer in writers if node_of(writer) not in members}
 
-    def _is_bystander(self, name: TreeName) -> bool:
+    def _owners(self, name: TreeName) -> tuple[NodeId, ...]:
+        """Those of a partition; none if there is no such partition."""
         partition, n = name
         known = 0 <= partition < self._rings.ring.partitions and n in self._trees.copies.values()
-        return known and self._me.node not in self._rings.owners(partition, n)
+        return self._rings.owners(partition, n) if known else ()
 
-    def _keeps(self, name: TreeName) -> bool:
-        """Whether anything of a partition is here; what is damaged may be."""
-        partition, n = name
-        if self._hints.misaddressed() or self._hints.keeps_of(partition):
+    def _keeps_hints(self, name: TreeName) -> bool:
+        return self._hints.misaddressed() or self._hints.keeps_of(name[0])
+
+    def _keeps(self, name: TreeName, owners: tuple[NodeId, ...]) -> bool:
+        """Whether anything of a partition is here where no owner looks; what is damaged may be."""
+        if self._keeps_hints(name):
             return True
+        if self._me.node in owners:
+            return False
+        partition, n = name
         for table, copies in self._trees.copies.items():
             if copies == n:
                 first, until = table_bounds(partition, table)

@@ -156,6 +156,26 @@ def test_a_hint_holds_them_up_until_it_is_delivered(monkeypatch: pytest.MonkeyPa
     assert world.cluster.read(world.owners(key)[0], key) == (b"only here",)
 
 
+def test_a_hint_that_an_owner_keeps_holds_them_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was kept by a stand-in, which is an owner since its writer has left."""
+    world, key = Deleted(), SOME[0]
+    assert N4 in world.owners(key)
+    world.put(N4, key, b"by n4", world.context(N4, key))
+    record = _composed(world, N4, key)
+    assert world.cluster.order(N2, "leave", N4) is not None
+    world.cluster.pass_ms(4000)
+    assert world.cluster.epochs()[N2] == 5
+    with monkeypatch.context() as patched:
+        patched.setattr(Handoff, "advance", _never)
+        hint = HintPut(HINT_PUT, 1 << 40, world.item(key), record, b"", N3)
+        world.cluster.feed(N1, Received(N2, (tuple(hint),)))
+        world.delete()
+        world.cluster.pass_ms(LONG_MS)
+        assert {N1, N2, N3} <= set(world.left()[key])
+    world.cluster.pass_ms(LONG_MS)
+    assert world.cluster.read(N2, key) == (b"only here",), "no owner took it for a stale copy"
+
+
 def test_what_one_owner_alone_was_handed_is_not_stale_for_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -222,8 +242,9 @@ def test_who_goes_by_another_ring_says_nothing() -> None:
         asked = (ASK_LEFT, 77 + epoch, epoch, ((partition, 3, ("n9/x",)),))
         told = _said_to(world, bystander, owner, asked)
         assert len(told.places) == answered
-    asked = (ASK_LEFT, 99, 3, ((partition, 3, ()),))
-    assert _said_to(world, owner, bystander, asked).places == (), "it is an owner"
+    asked = (ASK_LEFT, 99, 3, ((partition, 3, ("n1/a",)),))
+    told = _said_to(world, owner, bystander, asked)
+    assert told.places == ((partition, 3, {}),), "of an owner's dots its records tell"
 
 
 def _said_to(world: Deleted, at: NodeId, source: NodeId, message: Any) -> Any:

@@ -72,7 +72,7 @@ def test_what_is_left_is_no_word() -> None:
 
 @pytest.mark.parametrize(
     ("me", "epoch", "name"),
-    [(N2, 3, NAME), (N3, 2, NAME), (N3, 4, NAME), (N3, 3, (512, 2)), (N3, 3, (P, 3))],
+    [(N2, 2, NAME), (N3, 2, NAME), (N3, 4, NAME), (N3, 3, (512, 2)), (N3, 3, (P, 3))],
     ids=["an owner", "an older ring", "a newer ring", "no such partition", "no such N"],
 )
 def test_who_cannot_tell_says_nothing(me: NodeId, epoch: int, name: tuple[int, int]) -> None:
@@ -89,12 +89,12 @@ def test_it_is_cleared_when_all_have_said_so_since_the_last_question() -> None:
     owner = World(N1).one
     asked = owner.ask({NAME: [Actor("n3/a")]}, ALL_UP, 7)
     question = AskLeft(ASK_LEFT, 7, 3, ((*NAME, (Actor("n3/a"),)),))
-    assert asked == [Send(N10, question), Send(N3, question)]
+    assert asked == [Send(N10, question), Send(N2, question), Send(N3, question)]
     owner.told(N3, LeftIs(LEFT_IS, 7, ((*NAME, {Actor("n3/a"): 5}),)))
     assert owner.cleared() == {}
-    owner.told(N2, LeftIs(LEFT_IS, 7, ((*NAME, {}),)))
-    assert owner.cleared() == {}, "an owner is no bystander"
     owner.told(N10, LeftIs(LEFT_IS, 7, ((*NAME, {Actor("n10/a"): 6}),)))
+    assert owner.cleared() == {}, "the other owner may keep a hint"
+    owner.told(N2, LeftIs(LEFT_IS, 7, ((*NAME, {}),)))
     assert owner.cleared() == {NAME: {"n3/a": 5, "n10/a": 6}}
     owner.ask({NAME: []}, ALL_UP, 8)
     assert owner.cleared() == {}
@@ -114,7 +114,7 @@ def test_many_partitions_are_asked_about_in_several_messages() -> None:
     assert [len(send.message.places) for send in asked] == [PLACES_AT_ONCE_MAX, 1]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("sloppy", "others"), [(False, []), (True, [N10, N3])])
+@pytest.mark.parametrize(("sloppy", "others"), [(False, []), (True, [N2, N10, N3])])
 def test_on_the_first_ring_only_a_sloppy_table_is_kept_by_others(
     sloppy: bool, others: list[NodeId]
 ) -> None:
@@ -125,3 +125,22 @@ def test_on_the_first_ring_only_a_sloppy_table_is_kept_by_others(
 def test_all_dots_of_who_is_no_member_any_more_are_known() -> None:
     writers = [Actor("n9/a"), Actor("n1/a"), Actor("n10/old")]
     assert World(N1).one.gone(writers) == {"n9/a": FOREVER}
+
+
+def test_an_owner_may_keep_hints_and_says_nothing_of_its_own_dots() -> None:
+    """It became an owner after it had kept them; its records are compared."""
+    world = World(N2)
+    world.store.put(key_of(b"a"), record_of("x", 1), None)
+    assert world.says().places == ((*NAME, {}),)
+    assert world.hints.take(Hint(N1, key_of(b"a"), record_of("x", 1)), b"", None)
+    assert world.says().places == ()
+
+
+def test_who_keeps_a_hint_itself_takes_nothing_for_cleared() -> None:
+    world = World(N1)
+    world.one.ask({NAME: []}, ALL_UP, 7)
+    for node in (N2, N3, N10):
+        world.one.told(node, LeftIs(LEFT_IS, 7, ((*NAME, {}),)))
+    assert world.one.cleared() == {NAME: {}}
+    assert world.hints.take(Hint(N2, key_of(b"a"), record_of("x", 1)), b"", None)
+    assert world.one.cleared() == {}
