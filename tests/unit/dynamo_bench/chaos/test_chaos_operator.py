@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dynamo_bench.chaos.nodes import HINTS
+from dynamo_bench.chaos.nodes import SAMPLE
 from dynamo_bench.chaos.operator import Operator, Refused
 
 NOBODY = "127.0.0.1:1"
@@ -20,9 +20,13 @@ async def test_a_command_that_fails_is_told_with_what_it_said(
         await Operator(lambda: [NOBODY]).member("plan", "leave", "n1")
 
 
-def test_the_hints_that_a_node_keeps_are_read_off_its_metrics() -> None:
-    page = "# TYPE dynamo_hints gauge\ndynamo_hints 12.0\ndynamo_hints_bytes 99.0\n"
-    found = HINTS.search(page)
-    assert found is not None
-    assert found[1] == "12.0"
-    assert HINTS.search("dynamo_hints_bytes 99.0\n") is None
+def test_what_a_node_says_of_itself_is_read_off_its_metrics() -> None:
+    page = (
+        "# TYPE dynamo_hints gauge\ndynamo_hints 12.0\ndynamo_hints_bytes 99.0\n"
+        'dynamo_link_bytes_total{direction="in",peer="n1"} 1.5e+06\npython_info 1.0\n'
+    )
+    assert dict(SAMPLE.findall(page)) == {
+        "dynamo_hints": "12.0",
+        "dynamo_hints_bytes": "99.0",
+        'dynamo_link_bytes_total{direction="in",peer="n1"}': "1.5e+06",
+    }
