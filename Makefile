@@ -28,19 +28,17 @@ SECONDS_PER_CELL ?= 10
 # A fifth of a process's start is reading its source; the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check tidy types real virtual source-then-compiled compiled compiled-if-possible test-compiled test-compiled-if-possible compiler javascript sim chaos bench bench-million kernel data protos clean
+.PHONY: run test check tidy types real virtual compiled compiled-if-possible test-compiled test-compiled-if-possible compiler javascript sim chaos bench bench-million kernel data protos clean
 
 run: $(INSTALLED)
 	@$(BIN)/dynamo-node up --data data
 
-# What they install comes first: two at a time would be in each other's way. Real processes wait for
-# disks and for each other; what only computes takes the cores meanwhile, and gives way (nice).
+# What they install comes first: two at a time would be in each other's way. Then what starts real
+# processes, which wait for disks and for each other, with the compiler beside it; then what only
+# computes, which gives way (nice) to the tests of the compiled core.
 test: tidy javascript compiler
-	@$(MAKE) --no-print-directory -j 4 types virtual source-then-compiled
-
-source-then-compiled: $(INSTALLED) javascript compiler
-	@$(MAKE) --no-print-directory real compiled-if-possible
-	@$(MAKE) --no-print-directory test-compiled-if-possible
+	@$(MAKE) --no-print-directory -j 2 real compiled-if-possible
+	@$(MAKE) --no-print-directory -j 3 types virtual test-compiled-if-possible
 
 check: tidy types
 
@@ -104,10 +102,9 @@ HAS_COMPILER = echo '\#include <Python.h>' | \
     cc -E -o /dev/null -I "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" - 2>/dev/null
 
 # Compiling wants a C compiler and Python's headers; CI installs them, elsewhere this is skipped.
-# It takes three minutes of one core beside the tests of the source: before those in virtual time,
-# because other tests wait for it, and after those of real processes.
+# It takes three minutes of one core, which the tests of real processes leave idle now and then.
 compiled-if-possible: $(INSTALLED) compiler
-	@! $(HAS_COMPILER) || nice -n 10 $(MAKE) --no-print-directory compiled
+	@! $(HAS_COMPILER) || nice -n 15 $(MAKE) --no-print-directory compiled
 
 test-compiled-if-possible: $(INSTALLED) compiler
 	@if $(HAS_COMPILER); then $(MAKE) --no-print-directory test-compiled; \

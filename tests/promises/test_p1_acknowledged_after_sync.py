@@ -51,6 +51,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             nodes.append(await stack.enter_async_context(running))
         await until(lambda: _linked(nodes), "all nodes are linked")
         db = await stack.enter_async_context(connect(*(node.seed for node in config.nodes)))
+        # What starting and linking wrote is durable then: no sync is under way that could be held.
+        await db.table("cart").put("before", "<before>", w=3, timeout_ms=20_000)
         yield World(disks, db)
         for disk in disks:
             disk.hold(False)
