@@ -110,7 +110,7 @@ class Brain:
             [Quorum(table.n, table.r, table.w) for table in config.tables],
             config.addresses(),
         )
-        if recalled.state.founder:
+        if recalled.state.founder or self.topology.since(identity.node):
             self._note_membership()
         self._transfers: Transfers | None = None
         self.kernel = self._kernel_for(missing, recalled.copied, None)

@@ -4,7 +4,7 @@ CompareNodes ─▶ NodesDiffer     from the roots of their trees down to the le
 ListItems ────▶ ItemsAre        what lies below these leaves
 ReadItems ────▶ ReplicaPage     the records of those items that differ
 AskTaken ─────▶ TakenIs         what both have taken in for good (dynamo.repair.settled)
-AskLeft ──────▶ LeftIs          what is left of it with who is no owner (dynamo.repair.bystanders)
+AskLeft ──────▶ LeftIs          what is left where no owner looks (dynamo.repair.bystanders)
 AskExchange ──▶ StatusIs        a client asks for all this at once
 """
 
@@ -113,7 +113,7 @@ class TakenIs(NamedTuple):
 
 
 class AskLeft(NamedTuple):
-    """By the ring of this epoch you own nothing of these: what of them is left with you?"""
+    """By the ring of this epoch: what of these is left with you where no owner looks?"""
 
     kind: int
     id: int

@@ -1,17 +1,17 @@
-"""What members that own nothing of a partition say of it: nothing is left here, our dots are out.
+"""Before a tombstone goes all other members say that nothing is left where no owner looks.
 
     an owner ─▶ all other members: "what of these partitions is left with you?"
     nothing: no hint, and with who owns nothing of it no record ─▶ "nothing; my dots went so far"
 
 A tombstone may go once every owner has had it (dynamo.repair.settled). An older value can still be
 where no owner looks: with a former owner, or as a hint, which an owner keeps as well if it became
-one since. And an owner can vouch for its own dots
-only; those of a former owner, or of a stand-in, nobody would. So before owners compare what they
-have taken in, everybody else must have nothing left: what they once wrote there is with an owner
-then, or nowhere, and the comparison after that shows that all owners have it.
+one since. And an owner can vouch for its own dots only; those of a former owner, or of a stand-in,
+nobody would. So before owners compare what they have taken in, everybody must have nothing left:
+what was once written there is with an owner then, or nowhere, and the comparison after that shows
+that all owners have it.
 
-Who answers goes by the same ring as who asks, in which it coordinates nothing of the partition, so
-its word holds until the next ring. A hint that it takes in later speaks of newer dots.
+Who answers goes by the same ring as who asks. Who owns nothing of the partition coordinates nothing
+of it, so its word holds until the next ring; a hint that it takes in later speaks of newer dots.
 Who is no member any more has nothing that comes back: it joins anew, as somebody else
 (`dynamo.brain.JoinsAnew`), so all its dots are known then.
 """
@@ -46,7 +46,6 @@ class Bystanders:
         tables: Mapping[TableId, TableConfig],
     ) -> None:
         self._me, self._rings, self._trees, self._hints = me, rings, trees, hints
-        self._tables = tables
         self._sloppy = {table.n for table in tables.values() if table.sloppy}
         self._words: dict[TreeName, Words] = {}
 

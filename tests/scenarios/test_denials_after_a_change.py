@@ -180,6 +180,24 @@ def test_who_was_no_member_for_a_time_brings_nothing_back() -> None:
     assert world.outcome(epoch=7) == NOT_APPLIED
 
 
+def test_who_was_told_at_its_start_that_it_is_a_member_was_one() -> None:
+    """It adopted no epoch: it started when its join was decided, and slept through the rest."""
+    cluster = BrainCluster()
+    assert cluster.join(N2, N4) is not None
+    cluster.add(N4)
+    cluster.settle()
+    cluster.stores[N4].put(cluster.key_of(b"item")[1], PARTIAL, None)
+    before = cluster.brains[N4].kernel.scope.identity.actor
+    cluster.stop(N4)
+    assert cluster.order(N2, "cancel") is not None
+    assert cluster.join(N2, N4) is not None
+    cluster.start(N4)
+    cluster.settle()
+    assert cluster.brains[N4].topology.since(N4) == cluster.brains[N2].topology.epoch
+    assert cluster.brains[N4].kernel.scope.identity.actor != before
+    assert cluster.stores[N4].get(cluster.key_of(b"item")[1]) is None
+
+
 def test_who_is_no_member_any_more_can_put_nothing() -> None:
     """Its links last a moment longer than its membership."""
     world = Moved()

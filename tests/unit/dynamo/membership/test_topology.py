@@ -135,7 +135,9 @@ def test_a_membership_is_dated_by_the_epoch_with_which_it_began() -> None:
     target = plan_of(Join(member("n5")), member_now.ring).target
     assert joint(member_now, target, "join n5").entered == ((N4, 2), (NodeId("n5"), 4))
     assert retargeted(joint(member_now, target, "join n5"), target, "again").since(N4) == 2
-    assert retargeted(joint(member_now, target, "join n5"), target, "again").since("n5") == 4  # type: ignore[arg-type]
+    assert (
+        retargeted(joint(member_now, target, "join n5"), target, "again").since(NodeId("n5")) == 4
+    )
 
 
 def test_who_leaves_and_joins_again_begins_another_membership() -> None:
