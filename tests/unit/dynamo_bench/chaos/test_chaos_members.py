@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import Any, cast
 
 import pytest
@@ -72,7 +72,7 @@ class FakeAuditor:
 
     def __init__(self, **epochs: list[int]) -> None:
         self._epochs: dict[str, Iterator[int]] = {
-            name: iter([*said, *[said[-1]] * 1000]) for name, said in epochs.items()
+            name: chain(said, repeat(said[-1])) for name, said in epochs.items()
         }
 
     async def status_at(self, name: str) -> dict[str, Any]:
