@@ -88,7 +88,7 @@ class Part:
     def validate(self) -> None:
         """Assert the invariants."""
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """What an operator wants to see, by names that are unique in a node's status."""
         return {}
 
@@ -170,11 +170,11 @@ class Background:
         for part in self._parts:
             part.validate()
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """All parts' words and numbers."""
         merged: dict[str, Any] = {}
         for part in self._parts:
-            own = part.status()
+            own = part.status(now_ms)
             assert not merged.keys() & own.keys(), "two parts use one name"
             merged |= own
         return merged

@@ -156,7 +156,7 @@ class Kernel:
         )
         self._plug_in(store, missing, None if before is None else before.lookout)
         self._effects: list[Effect] = []
-        self._wall_ms = 0
+        self._now = Instant(0.0, 0)
         self._handlers = self._table_of_handlers()
         self._client_handlers = {
             kind: handler if kind in CLIENT_MESSAGES else self._unasked
@@ -174,7 +174,7 @@ class Kernel:
         self._outcomes = Outcomes(scope, self.hints.everything, holds)
         parts = parts_of(
             *(scope, known, self.hints, self._replica, self._ready, missing),
-            *(lambda: self._wall_ms, lookout),
+            *(lambda: self._now.wall_ms, lookout),
         )
         self._rebuild, self._exchange, self._closing = parts.rebuild, parts.exchange, parts.closing
         self.lookout: Lookout = parts.lookout
@@ -189,7 +189,7 @@ class Kernel:
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in what happened; answer what is to be done about it, in order."""
         effects: list[Effect] = []
-        self._effects, self._wall_ms = effects, now.wall_ms
+        self._effects, self._now = effects, now
         if isinstance(event, Received):
             self._received(event, now)
         elif isinstance(event, Persisted):
@@ -212,7 +212,7 @@ class Kernel:
     def begin(self, now: Instant) -> list[Effect]:
         """Take over from the kernel of the epoch before, with the links that are open."""
         effects: list[Effect] = []
-        self._effects = effects
+        self._effects, self._now = effects, now
         self._perform(self._background.advance(self._scope.peers.up, now.monotonic_ms), now)
         return effects
 
@@ -280,7 +280,7 @@ class Kernel:
         return self._scope
 
     def status(self) -> dict[str, Any]:
-        """This node in plain words and numbers."""
+        """This node in plain words and numbers, as of the newest event."""
         peers = self._scope.peers
         others = [node for node in self._scope.rings.members if node != self._me]
         return {
@@ -293,7 +293,7 @@ class Kernel:
             "peers": {node: "up" if node in peers.up else "down" for node in others},
             "operations_in_flight": self._scope.gate.inside,
             "repairs_queued": self._repairs.queued(),
-            **self._background.status(),
+            **self._background.status(self._now.monotonic_ms),
         }
 
     def _received(self, event: Received, now: Instant) -> None:

@@ -169,7 +169,7 @@ class Council(Part):
         """Assert the invariants."""
         self._epochs.validate()
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """The change under way, if any."""
         topology, change = self.topology, self._change
         if change is None:

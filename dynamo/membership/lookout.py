@@ -121,12 +121,12 @@ class Lookout(Part):
         """The highest ring epoch that anybody was heard to have, and who has it."""
         return self._gossip.newest
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """Each peer's state, for how many seconds, and whether it answers this node."""
         members = {
             node: {
                 "state": view.state,
-                "for_s": round(max(self._now_ms - view.since_ms, 0.0) / MS_PER_S, 1),
+                "for_s": round(max(now_ms - view.since_ms, 0.0) / MS_PER_S, 1),
                 "answers": view.reached,
             }
             for node, view in self._detector.views().items()

@@ -136,7 +136,7 @@ class Collection(Part):
         """Assert the bound."""
         assert self._count() <= CANDIDATES_MAX, "too many tombstones wait"
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """How many are old enough and wait for an owner."""
         return {"tombstones_waiting": self._count()}
 

@@ -155,12 +155,12 @@ class Exchange(Part):
             wanted.append(self._running.asked_ms + ANSWER_TIMEOUT_MS + 1)
         return min(wanted, default=None)
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """How far the trees are, and what was found equal with whom since last asked."""
         return {
             "trees_growing": self._trees.ungrown(),
             "in_sync": self._in_sync.since_asked(),
-            "in_sync_age_ms": round(self._in_sync.age_ms(self._now_ms)),
+            "in_sync_age_ms": round(self._in_sync.age_ms(now_ms)),
         }
 
     # a comparison that this node began
@@ -262,7 +262,7 @@ class Exchange(Part):
         self._asked_ms = now_ms = now.monotonic_ms
         self._in_sync.ask(now_ms)
         self._due_ms = dict.fromkeys(self._due_ms, now_ms)
-        return [Send(source, StatusIs(STATUS_IS, asked.id, self.status()))]
+        return [Send(source, StatusIs(STATUS_IS, asked.id, self.status(now_ms)))]
 
     def _compare(self, source: NodeId, asked: CompareNodes, now: Instant) -> list[Effect]:
         now_ms, running = now.monotonic_ms, self._running

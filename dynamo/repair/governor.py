@@ -93,7 +93,7 @@ class Governor(Part):
         """Assert the bounds of the share."""
         assert SHARE_MIN <= self.share <= 1, "the share is out of bounds"
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """The share of each kind."""
         return {"background_share": {kind: round(self.of(kind), 3) for kind in self._works}}
 

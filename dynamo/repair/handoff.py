@@ -182,7 +182,7 @@ class Handoff(Part):
         """Hints sent and not yet acknowledged."""
         return sum(len(round_.in_flight) for round_ in self._rounds.values())
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """How much is kept for whom, and how much of it is under way."""
         kept = self._hints.kept()
         return {

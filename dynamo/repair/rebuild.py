@@ -150,7 +150,7 @@ class Rebuild(Part):
             return None
         return min((self._retry_ms, *(rest.due_ms for rest in self._resting)))
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """How much is still to copy."""
         return {"partitions_missing": len(self._copied)}
 

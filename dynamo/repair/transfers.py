@@ -71,7 +71,7 @@ class Transfers(Rebuild):
         noted = dict.fromkeys(sorted(self._noted), "is being made durable")
         return {partition: self._reason(partition) for partition in self._copied} | noted
 
-    def status(self) -> dict[str, Any]:
+    def status(self, now_ms: float) -> dict[str, Any]:
         """How far the copying is."""
         return {"transfers": {"copied": len(self._done), "of": self.total}}
 

@@ -164,7 +164,7 @@ class ExchangeWorld:
             self.pass_ms(100)
 
     def in_sync(self, name: str) -> bool:
-        found = self[name].exchange.status()["in_sync"].values()
+        found = self[name].exchange.status(self.now_ms)["in_sync"].values()
         return all(told["in_sync"] == told["trees"] for told in found)
 
     def _perform(self, name: NodeId, effects: list[Any]) -> None:

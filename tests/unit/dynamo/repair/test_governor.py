@@ -118,7 +118,9 @@ def test_its_status_has_each_kind_of_work() -> None:
     foreground = Foreground()
     foreground.pass_slices(20, CALM_MS)
     foreground.pass_slices(10, BUSY_MS)
-    assert foreground.governor.status() == {"background_share": {"handoff": 0.031, "rebuild": 0.25}}
+    assert foreground.governor.status(0.0) == {
+        "background_share": {"handoff": 0.031, "rebuild": 0.25}
+    }
 
 
 slices = st.lists(

@@ -216,7 +216,7 @@ def test_its_status_tells_for_whom_how_much_is_kept() -> None:
     world = Returning(hints=5)
     world.kept.keep(N2, key_of(b"a"), record_of("a1", 1))
     world.comes(N1)
-    status = world.handoff.status()
+    status = world.handoff.status(0.0)
     assert status["hints"] == {N1: 5, N2: 1}
     assert status["hints_bytes"] == world.kept.hints.bytes_held() > 0
     assert status["hints_under_way"] == WINDOW_MIN

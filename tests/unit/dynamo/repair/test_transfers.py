@@ -93,7 +93,7 @@ def test_two_of_three_old_owners_are_copied() -> None:
     newcomer.page(OLD[1])
     newcomer.store.become_durable()
     assert newcomer.transfers.lacking() == {}
-    assert newcomer.transfers.status() == {"transfers": {"copied": 1, "of": 1}}
+    assert newcomer.transfers.status(0.0) == {"transfers": {"copied": 1, "of": 1}}
     assert newcomer.transfers.deadline() is None
 
 
