@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import typer
 import uvloop
 from rich.console import Console
 
+from dynamo_bench import behind as catching_up
 from dynamo_bench import compare as comparing
 from dynamo_bench import report, retail, retail_source, scale
 from dynamo_bench.chaos.command import chaos
@@ -177,6 +179,29 @@ def compare(
     report.show_facts(console, facts)
     if as_json:
         _print_json({"machine": facts, **result})
+
+
+@app.command()
+def behind(
+    keys: Annotated[int, typer.Option(min=1000, help="Written while one node is dead.")] = 100_000,
+    value_bytes: ValueBytes = 512,
+    rate: Annotated[float, typer.Option(min=1, help="Operations a second meanwhile.")] = 300,
+    directory: Directory = None,
+    as_json: Json = False,
+) -> None:
+    """Let a node of three return far behind, and watch it catch up by itself."""
+    facts, console = machine_facts(), report.console(stderr=as_json)
+    plan = catching_up.Plan(keys=keys, value_bytes=value_bytes, rate=rate)
+    with tempfile.TemporaryDirectory(prefix="dynamo-bench-", dir=directory) as place:
+        found = uvloop.run(catching_up.measure(Path(place), plan, steps()))
+    made = catching_up.checks(found, plan)
+    report.show_checks(console, made)
+    report.show_figures(console, {"before": found.calm, "meanwhile": found.meanwhile})
+    facts["load_average_after"] = load_average()
+    report.show_facts(console, facts)
+    if as_json:
+        _print_json({"machine": facts, **catching_up.as_json(found, made)})
+    raise typer.Exit(0 if all(check.holds for check in made) else 1)
 
 
 @app.command()
