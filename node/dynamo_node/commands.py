@@ -36,9 +36,9 @@ Bootstrap = Annotated[
 JoinSeed = Annotated[
     str | None,
     typer.Option(
-        metavar="HOST:PORT",
-        help="Any member of a running cluster: be a new node of it, which `dynamo member commit "
-        "join` then makes a member.",
+        metavar="HOST:PORT[,…]",
+        help="Any members of a running cluster: be a new node of it, which `dynamo member commit "
+        "join` then makes a member. Name several, so that it starts again after one has left.",
     ),
 ]
 Place = Annotated[

@@ -39,7 +39,7 @@ async def serve(
 ) -> None:
     """Serve as node `name` until SIGTERM or Ctrl-C, then drain. Raises what ends the node.
 
-    `join`: HOST:PORT of a member of the cluster that this node is to join.
+    `join`: HOST:PORT[,…] of members of the cluster that this node is to join.
     """
     me = config.node(name)
     sys.setswitchinterval(SWITCH_INTERVAL_S)

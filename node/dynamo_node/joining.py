@@ -1,4 +1,4 @@
-"""`dynamo-node run --join SEED`: what a new node must know of the cluster that it will join.
+"""`dynamo-node run --join SEED[,…]`: what a new node must know of the cluster that it will join.
 
 Its cluster.yml says what is equal on all nodes (id, Q, limits, tables); who the members are now,
 any of them tells. The new node then waits, a stranger, until `dynamo member commit join` makes it
@@ -18,7 +18,7 @@ from dynamo.wire import Callbacks, Hello, Link, LinkSet, Message
 from dynamo_node.directory import CannotStart
 
 ANSWER_S = 5.0
-"""How long the seed may take to answer."""
+"""How long a seed may take to answer."""
 
 
 def with_newcomer(config: ClusterConfig, name: str, place: str, data: str = "") -> ClusterConfig:
@@ -43,8 +43,21 @@ def seed_of(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-async def topology_at(seed: str, config: ClusterConfig) -> Topology:
-    """The members and rings in force, as the node at HOST:PORT knows them. Raises CannotStart."""
+async def topology_at(seeds: str, config: ClusterConfig) -> Topology:
+    """The members and rings in force, as the first of HOST:PORT[,…] that answers knows them.
+
+    Raises CannotStart if none does.
+    """
+    failures = []
+    for seed in seeds.split(","):
+        try:
+            return await _topology_at(seed.strip(), config)
+        except CannotStart as failure:
+            failures.append(str(failure))
+    raise CannotStart("; ".join(failures))
+
+
+async def _topology_at(seed: str, config: ClusterConfig) -> Topology:
     host, port = seed_of(seed)
     told: asyncio.Future[Topology] = asyncio.get_running_loop().create_future()
 

@@ -34,7 +34,7 @@ class RunOptions:
     log_format: logs.LogFormat = "auto"
     log_level: logs.LogLevel = "info"
     join: str | None = None
-    """HOST:PORT of a member of the cluster that this node is to join."""
+    """HOST:PORT[,…] of members of the cluster that this node is to join."""
 
 
 class Serve(Protocol):

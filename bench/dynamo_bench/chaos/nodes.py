@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from secrets import token_hex
@@ -62,12 +62,12 @@ class Nodes:
         founders = {name: described[name] for name in self.names}
         cluster = {"name": "chaos", "id": token_hex(16)}
         common = _written(directory / "cluster.yml", cluster, founders)
-        self.by_name = {name: Daemon(name, common, sites[name]) for name in self.names}
+        self.by_name = {name: Daemon(name, common, sites[name], None) for name in self.names}
         """Members and those who were or will be."""
         for name in joining:
             nodes = {**founders, name: described[name]}
             own = _written(directory / f"cluster-{name}.yml", cluster, nodes)
-            self.by_name[name] = Daemon(name, own, sites[name])
+            self.by_name[name] = Daemon(name, own, sites[name], lambda: self.seeds)
         self.left: list[int] = []
         """Exit statuses of those who have left."""
 
@@ -98,9 +98,7 @@ class Nodes:
 
     async def join(self, name: str) -> None:
         """Start a node that waits to be made a member. Raises CannotMeasure."""
-        node = self.by_name[name]
-        node.joins = self.seeds[0]
-        await node.start()
+        await self.by_name[name].start()
 
     async def leave(self, name: str) -> None:
         """Stop a node that is no member any more."""
@@ -137,11 +135,12 @@ class Nodes:
 class Daemon:
     """One node, over several lives."""
 
-    def __init__(self, name: str, config: Path, site: Site) -> None:
-        """Its directory is beside its configuration."""
-        self.name, self.directory = name, config.with_name(name)
-        self.joins = ""
-        """A member of the cluster that it is no founder of."""
+    def __init__(
+        self, name: str, config: Path, site: Site, seeds: Callable[[], list[str]] | None
+    ) -> None:
+        """Its directory is beside its configuration. `seeds`: who is a member at the moment, of one
+        that joins; a founder asks nobody."""
+        self.name, self.directory, self._seeds = name, config.with_name(name), seeds
         self._config, self._site = config, site
         self._log = config.with_name(f"{name}.log")
         self._process: asyncio.subprocess.Process | None = None
@@ -236,8 +235,8 @@ class Daemon:
             *(str(Path(sys.executable).with_name("dynamo-node")), "run"),
             *("--config", str(self._config), "--name", self.name),
             *("--lifeline-fd", str(lifeline), "--log-format", "text"),
-            *(("--bootstrap",) if bootstrap and not self.joins else ()),
-            *(("--join", self.joins) if self.joins else ()),
+            *(("--bootstrap",) if bootstrap and self._seeds is None else ()),
+            *(() if self._seeds is None else ("--join", ",".join(self._seeds()))),
         ]
 
     def _let_go(self) -> None:
