@@ -60,6 +60,14 @@ OPERATIONS: tuple[Bound, ...] = (
         "unit/dynamo/coordination/test_recent.py::test_it_is_bounded_in_number_and_in_bytes",
     ),
     Bound(
+        "when this node last said that it has nothing of an item",
+        ("dynamo.coordination.away:DENIED_MAX",),
+        "the oldest word is taken to have been about all items: older writes wait for an owner",
+        "",
+        "unit/dynamo/coordination/test_away.py"
+        "::test_beyond_the_bound_a_word_is_taken_to_have_been_about_all",
+    ),
+    Bound(
         "timers of requests",
         ("dynamo.coordination.scope:DEADLINE_MS_MAX", "dynamo_node.grpc_service:DEADLINE_MS_MAX"),
         "a longer deadline is cut to this, so timers are at most so old",

@@ -148,7 +148,6 @@ class Kernel:
         )
         self._narrow = frozenset(table.id for table in config.tables if table.n < ring.n_max)
         """Tables of which this node owns fewer partitions than it holds."""
-        self._puts, self._gets = Puts(scope), Gets(scope)
         self._repairs, self._forwards = Repairs(scope), Forwards(scope)
         self._replica = Replica(
             *(known.trees, scope.tables, scope.window, self._ready, meters),
@@ -170,6 +169,7 @@ class Kernel:
         """Hints and who must know of them, background work, and who takes replicas' answers."""
         scope, known, tenure = self._scope, self._known, self._tenure
         self.hints = hints_of(scope, store)
+        self._puts, self._gets = Puts(scope, self.hints), Gets(scope, self.hints)
         holds = tenure.council.holds if tenure else scope.rings.members.__contains__
         self._outcomes = Outcomes(scope, self.hints.everything, holds)
         parts = parts_of(
@@ -198,6 +198,7 @@ class Kernel:
             self._tick(now)
         elif isinstance(event, PeerUp):
             self._scope.peers.linked(event.node)
+            self._scope.denied.begin(now.wall_ms)
             self._perform(self._background.advance(self._scope.peers.up, now.monotonic_ms), now)
         elif isinstance(event, PeerDown):
             self._lost(event.node, event.reason, now)
@@ -371,8 +372,7 @@ class Kernel:
         self._perform(decisions, now)
 
     def _put(self, source: Source, message: Put, now: Instant) -> list[Decision]:
-        elsewhere = self._elsewhere(source, message, now)
-        if elsewhere is not None:
+        if (elsewhere := self._elsewhere(source, message, now)) is not None:
             return elsewhere
         if self._unconfirmed and self._scope.peers.up:  # an old copy would issue its dots again
             early = Failure(Code.NOT_SERVING, "no peer has spoken to this start yet")
@@ -380,14 +380,12 @@ class Kernel:
         return self._puts.begin(source, message, now)
 
     def _get(self, source: Source, message: Get, now: Instant) -> list[Decision]:
-        elsewhere = self._elsewhere(source, message, now)
-        if elsewhere is not None:
+        if (elsewhere := self._elsewhere(source, message, now)) is not None:
             return elsewhere
         return self._gets.begin(source, message, now, self._ready_for(message))
 
     def _ask_outcome(self, source: Source, message: AskOutcome, now: Instant) -> list[Decision]:
-        elsewhere = self._elsewhere(source, message, now)
-        if elsewhere is not None:
+        if (elsewhere := self._elsewhere(source, message, now)) is not None:
             return elsewhere
         return self._outcomes.begin(source, message, now, self._ready_for(message))
 
@@ -413,7 +411,7 @@ class Kernel:
             return None
         partition, _ = scope.place(message.table, message.key, b"")
         owners = scope.owners(partition, table)
-        if self._me in owners:
+        if self._me in owners or self._forwards.none_reached(source, message, owners, table):
             return None
         return [*self._forwards.begin(source, message, owners, now.monotonic_ms)]
 
@@ -441,6 +439,7 @@ class Kernel:
         narrow = self._narrow and table_of_key(message.key) in self._narrow
         if message.id & TAG_MASK in WANT_ALL_KEPT and not isinstance(source, int):
             answer = self.hints.get_all(source, message, answer)
+            self._scope.denied.note(message.key, now.wall_ms)
         elif narrow or type(answer.message) is ReplicaRefused:
             answer = self.hints.get(source, message) or answer
         self._effects.append(answer)

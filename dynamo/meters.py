@@ -79,7 +79,7 @@ class Meters:
     __slots__ = (
         *(f"{operation}_{outcome}" for operation, outcome in OPERATIONS),
         *("siblings", "commit_group", "fsync_ms"),
-        *("hedges", "read_repairs", "repairs_dropped", "forwards"),
+        *("hedges", "read_repairs", "repairs_dropped", "forwards", "coordinated_away"),
         *("too_many_siblings", "overloaded", "too_late", "corrupt_records"),
         *("rebuilt_partitions", "rebuilt_records"),
         *("exchanges", "keys_compared", "keys_repaired", "exchange_bytes", "tombstones_removed"),
@@ -111,8 +111,8 @@ class Meters:
         self.read_repairs = 0
         self.repairs_dropped = 0
         """Repairs not done because their queue was full; a later read finds them again."""
-        self.forwards = 0
-        """Requests passed on to an owner."""
+        self.forwards = self.coordinated_away = 0
+        """Requests passed on to an owner; puts begun here because no owner was reached."""
         self.too_many_siblings = 0
         """Puts refused because the item had its maximum of siblings."""
         self.overloaded = self.too_late = 0

@@ -223,16 +223,17 @@ class Coordinated:
             self._calls.park(self)
         elif any(peer.link is not None for peer in owners):
             self._later(PAUSE_MS, now_ms)
-        elif attempts.is_open:
-            self._calls.park(self)  # whoever comes back before the deadline may settle it
         else:
             self._pass_on(now_ms)
 
     def _pass_on(self, now_ms: float) -> None:
-        """No owner is linked; another member may reach one."""
+        """No owner is linked; another member may reach one, or stand in for it."""
         peer = self._router.anyone()
         if peer is not None and peer.node not in self._attempts.tried:
             self._send(peer, now_ms)
+            return
+        if self._attempts.is_open:
+            self._calls.park(self)  # whoever comes back before the deadline may settle it
             return
         causes = unreachable(self._owners)
         code = Code.QUORUM_NOT_REACHED

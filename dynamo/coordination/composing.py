@@ -1,5 +1,6 @@
 """From a client's write and the coordinator's own record to the record that is shipped."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dynamo.config import TableConfig
@@ -80,11 +81,16 @@ def wrong_operation(scope: Scope, operation: OperationId, wall_ms: int) -> Failu
 
 
 def composed(
-    scope: Scope, request: Put, partition: PartitionId, key: ItemKey
+    scope: Scope,
+    request: Put,
+    partition: PartitionId,
+    key: ItemKey,
+    held: Callable[[ItemKey], bytes | None],
 ) -> Composed | Failure:
-    """The item under a new dot, or as it is if the operation is already in it (a retry)."""
+    """The item under a new dot, or as it is if the operation is already in it (a retry). `held`:
+    what this node has of it."""
     try:
-        data = scope.store.get(key)
+        data = held(key)
         known = scope.recent.find(key, data)
         if known is not None:
             record = known.record

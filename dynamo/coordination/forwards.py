@@ -6,6 +6,7 @@ time: a lost owner or a late answer ends the request as `unknown` for a write.
 
 from typing import NamedTuple
 
+from dynamo.config import TableConfig
 from dynamo.coordination.decisions import TIMER_GRAIN_MS
 from dynamo.coordination.scope import Scope
 from dynamo.errors import Code, Failure
@@ -48,6 +49,19 @@ class Forwards:
         self._requests: set[tuple[Source, int]] = set()
         """Whose and which, of those that are open."""
         self._timers: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
+
+    def none_reached(
+        self,
+        source: Source,
+        request: Put | Get | AskOutcome,
+        owners: tuple[NodeId, ...],
+        table: TableConfig,
+    ) -> bool:
+        """Whether no owner is there to pass a client's request on to, and others may do it: a put
+        or a get that is sloppy (`dynamo.coordination.away`)."""
+        if not isinstance(source, int) or not self._scope.peers.up.isdisjoint(owners):
+            return False
+        return not isinstance(request, AskOutcome) and table.sloppy and not request.strict
 
     def begin(
         self,

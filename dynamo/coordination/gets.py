@@ -9,6 +9,7 @@ no replica is left that could complete the quorum. On a sloppy table the other m
 when owners are missing: one that keeps a hint for the item counts, one without never does.
 """
 
+from dynamo.coordination.away import Keeper
 from dynamo.coordination.decisions import (
     GETS,
     TIMER_GRAIN_MS,
@@ -79,8 +80,9 @@ class _Get:
 class Gets:
     """All reads this node coordinates."""
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self, scope: Scope, keeper: Keeper) -> None:
+        """`keeper`: what this node keeps for owners, where it is none and they are missing."""
+        self._scope, self._keeper = scope, keeper
         self._ids = Ids(GETS, scope.identity.first_request())
         self._open: dict[int, _Get] = {}
         self._deadlines: TimerWheel[int] = TimerWheel(TIMER_GRAIN_MS)
@@ -200,9 +202,11 @@ class Gets:
 
     def _ask_more(self, id: int, get: _Get, now_ms: float) -> list[Decision]:
         """Ask as many candidates as the quorum lacks; fail if there are too few."""
-        missing = get.read.short_by
-        if missing > len(get.candidates):
+        if get.read.short_by > len(get.candidates):
             self._add_stand_ins(get, now_ms)
+            if get.read.reached:
+                return self._answer(id, get, now_ms)
+        missing = get.read.short_by
         if missing > len(get.candidates):
             return self._fail(id, get, Code.QUORUM_NOT_REACHED, now_ms)
         return [self._ask(id, get, get.candidates.pop(0), now_ms) for _ in range(missing)]
@@ -215,6 +219,21 @@ class Gets:
             order = scope.stand_ins(partition_of_key(get.key), scope.tables[get.table])
             others = [node for node in order if node != scope.me]
             get.candidates += scope.peers.by_preference(others, now_ms)
+            if scope.me in order:
+                self._read_kept(get)
+
+    def _read_kept(self, get: _Get) -> None:
+        """This node owns nothing of it, but may keep a hint: that counts, none does not."""
+        scope = self._scope
+        owners = scope.owners(partition_of_key(get.key), scope.tables[get.table])
+        try:
+            kept = self._keeper.held(get.key, owners)
+        except CorruptData:
+            kept = None
+        if kept is not None:
+            get.own = kept
+            get.read.ask(scope.me)
+            get.read.answer(scope.me, kept)
 
     def _ask(self, id: int, get: _Get, node: NodeId, now_ms: float) -> Send:
         get.read.ask(node)
@@ -260,9 +279,14 @@ class Gets:
         seen = seen_by_reader(record)
         context = encode_context(get.key, seen)
         done = GetDone(GET_DONE, get.request_id, payloads, context, Stamp(seen.stamp))
-        if behind or get.damaged:
+        if (behind or get.damaged) and not (get.stand_ins_asked and self._is_away(get)):
             return [Send(get.source, done), NeedsRepair(get.key)]
         return [Send(get.source, done)]
+
+    def _is_away(self, get: _Get) -> bool:
+        """Whether this node owns nothing of it, so that it repairs nothing."""
+        table = self._scope.tables[get.table]
+        return self._scope.me not in self._scope.owners(partition_of_key(get.key), table)
 
     def _fail(
         self, id: int, get: _Get, code: Code, now_ms: float, message: str = ""

@@ -13,6 +13,7 @@ A hint leaves only when this node's own copy is durable, so that it is never the
 dot whose gap owners could agree to close while this node is one of them (decisions 011 and 019).
 """
 
+from dynamo.coordination.away import Keeper, alone, is_old
 from dynamo.coordination.composing import Composed, composed, refusal
 from dynamo.coordination.decisions import (
     PUTS,
@@ -88,12 +89,17 @@ class _Put:
         self.whole = True
         self.stand_ins: StandIns | None = None
 
+    def is_away(self, me: NodeId) -> bool:
+        """Whether this node owns nothing of it: it has nothing to repair, and owners will see."""
+        return self.stand_ins is not None and me in self.stand_ins.owner_of
+
 
 class Puts:
     """All writes this node coordinates."""
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self, scope: Scope, keeper: Keeper) -> None:
+        """`keeper`: where a write stays that this node coordinates while no owner is reached."""
+        self._scope, self._keeper = scope, keeper
         self._ids = Ids(PUTS, scope.identity.first_request())
         self._open: dict[int, _Put] = {}
         self._settling: dict[int, _Put] = {}
@@ -202,6 +208,8 @@ class Puts:
         table = scope.tables[request.table]
         partition, key = scope.place(request.table, request.key, request.sort_key)
         owners, up, me = scope.owners(partition, table), scope.peers.up, scope.me
+        if me not in owners:
+            return self._begun_away(source, request, now, owners)
         absent = [node for node in owners if node not in up and node != me]
         needed = scope.needed(partition, table, request.w or table.w)
         present, stand_ins = len(owners) - len(absent), None
@@ -213,7 +221,7 @@ class Puts:
         if candidates < needed:
             causes = tuple((node, "unreachable") for node in absent)
             return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, candidates, causes)
-        made = composed(scope, request, partition, key)
+        made = composed(scope, request, partition, key, scope.store.get)
         if isinstance(made, Failure):
             return made
         if (full := scope.gate.enter(source)) is not None:
@@ -222,6 +230,38 @@ class Puts:
         put.pending = [node for node in owners if node not in absent] if absent else list(owners)
         put.asked, put.stand_ins = present, stand_ins
         put.causes = [(node, "unreachable") for node in absent]
+        return put
+
+    def _begun_away(
+        self, source: Source, request: Put, now: Instant, owners: tuple[NodeId, ...]
+    ) -> _Put | Failure:
+        """The same where no owner is reached: this node stands in for one itself."""
+        scope, up, me, keeper = self._scope, self._scope.peers.up, self._scope.me, self._keeper
+        table = scope.tables[request.table]
+        partition, key = scope.place(request.table, request.key, request.sort_key)
+        causes = tuple((node, "unreachable") for node in owners)
+        needed = scope.needed(partition, table, request.w or table.w)
+        stand_ins = alone(me, owners, scope.stand_ins(partition, table))
+        candidates = stand_ins.possible([me], up)
+        if candidates < needed:
+            return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, candidates, causes)
+        scope.denied.begin(now.wall_ms)
+        if scope.denied.may_cover(key, request.operation, scope.timing.skew_ms_max):
+            return Failure(Code.NOT_SERVING, "no owner of the key is reachable", causes=causes)
+        if is_old(request.operation, now.wall_ms - scope.timing.tombstone_age_ms):
+            return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
+        scope.identity.forget(partition)
+        made = composed(scope, request, partition, key, lambda key: keeper.held(key, owners))
+        if isinstance(made, Failure):
+            damaged = made.code is Code.CORRUPT_DATA  # a hint: there is nobody here to repair it
+            return made._replace(code=Code.NOT_SERVING) if damaged else made
+        if cause := keeper.refuses(len(key) + len(made.data)):
+            return Failure(Code.NOT_SERVING, f"no owner is reachable; here: {cause}", causes=causes)
+        if (full := scope.gate.enter(source)) is not None:
+            return full
+        put = _Put(source, request.id, needed, key, made, now.monotonic_ms, True)
+        put.pending, put.asked, put.stand_ins, put.causes = [me], 1, stand_ins, list(causes)
+        scope.meters.coordinated_away += 1
         return put
 
     def _ship(self, put: _Put, request: Put, now_ms: float) -> list[Decision]:
@@ -233,12 +273,15 @@ class Puts:
         self._timers.add(now_ms + timeout_ms, id)
         if self._watch_ms is None:
             self._watch_ms = now_ms + NOTICED_AFTER_MS
-        data = put.composed.data
+        data, base = put.composed.data, put.composed.base
+        if put.is_away(scope.me):
+            assert put.stand_ins is not None, "its slots"
+            self._keeper.keep_own(put.stand_ins.slot(scope.me), put.key, data, base, id)
+            return []
         scope.store.put(put.key, data, id)
         others = tuple(node for node in put.pending if node != scope.me)
         if not others:
             return []
-        base = put.composed.base
         return [broadcast(others, replica_put(id, put.key, data, base))]
 
     def _counted(self, id: int, put: _Put, node: NodeId) -> list[Decision]:
@@ -350,7 +393,8 @@ class Puts:
         self._scope.meters.put_unknown.observe(now_ms - put.started_ms)
         causes = (*put.causes, *((node, "no answer in time") for node in put.pending))
         failure = Failure(code, "", put.needed, put.acknowledged, put.asked, causes, unknown=True)
-        return [Send(put.source, failed(put.request_id, failure)), NeedsRepair(put.key)]
+        answer = Send(put.source, failed(put.request_id, failure))
+        return [answer] if put.is_away(self._scope.me) else [answer, NeedsRepair(put.key)]
 
     def _settle(self, id: int, put: _Put) -> list[Decision]:
         """Every replica has answered or is lost: repair a difference, close old gaps."""

@@ -4,6 +4,7 @@ from dataclasses import astuple
 from typing import Protocol
 
 from dynamo.config import ClusterConfig, TableConfig
+from dynamo.coordination.away import Denied
 from dynamo.coordination.gate import Gate
 from dynamo.coordination.identity import Identity
 from dynamo.coordination.peers import Peers
@@ -36,6 +37,7 @@ class Scope:
     __slots__ = (
         "_removed",
         "config",
+        "denied",
         "gate",
         "identity",
         "limits",
@@ -77,6 +79,7 @@ class Scope:
             if before is None
             else before.gate
         )
+        self.denied: Denied = Denied() if before is None else before.denied
         self.recent = Recent()
         self.limits, self.timing = config.limits, config.timing
         self.tables: dict[TableId, TableConfig] = {table.id: table for table in config.tables}

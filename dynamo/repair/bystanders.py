@@ -10,8 +10,8 @@ nobody would. So before owners compare what they have taken in, everybody must h
 what was once written there is with an owner then, or nowhere, and the comparison after that shows
 that all owners have it.
 
-Who answers goes by the same ring as who asks. Who owns nothing of the partition coordinates nothing
-of it, so its word holds until the next ring; a hint that it takes in later speaks of newer dots.
+Who answers goes by the same ring as who asks, and its word holds until the next one: a hint that it
+takes in later, or makes itself while it reaches no owner, speaks of newer dots.
 Who is no member any more has nothing that comes back: it joins anew, as somebody else
 (`dynamo.brain.JoinsAnew`), so all its dots are known then.
 """

@@ -40,6 +40,7 @@ from dynamo.messages import (
 )
 from dynamo.meters import Meters
 from dynamo.ports import CORRUPT, DISK_FULL, NO_HINT, RecordStore
+from dynamo.repair.boot import FORGOT
 from dynamo.ring.joint import Rings, leaving
 from dynamo.siblings.codec import DIGEST_BYTES, decode_record, encode_record, verified
 from dynamo.siblings.record import Window, merge
@@ -148,6 +149,22 @@ class Hints:
         self._count(hint.owner, 0 if mine is not None else 1, more)
         self._meters.hints_kept += 1
         return True
+
+    def refuses(self, size: int) -> str:
+        """Why nothing of so many bytes can be kept of what this node composes itself."""
+        if self._leaves:
+            return LEAVING
+        if self._unread:
+            return READDRESSING
+        return HINTS_FULL if self.bytes_held() + size > self._bytes_max else ""
+
+    def keep_own(
+        self, owner: NodeId, key: ItemKey, record: bytes, base: bytes, token: Hashable
+    ) -> None:
+        """Keep what this node has composed itself, no owner being reached. A later start must not
+        take what its dots were there for known: that is noted before it."""
+        self._store.put_meta(FORGOT, b"1")
+        self.take(Hint(owner, key, record), base, token, bounded=False)
 
     def get(self, source: Source, message: ReplicaGet) -> Send | None:
         """What is kept of an item, for a coordinator that misses its owners; None from an owner.

@@ -50,6 +50,8 @@ PATIENCE_MS = 350.0
 ATTEMPTS_MAX = 4
 RETRY_MS = 20.0
 HASTY_MS = (0.1, 4.0)
+OWNERS, TRIED_OWNERS = 0.9, 0.6
+"""How often an owner is asked first, and after another node. Others pass it on, or stand in."""
 CALLERS_FAULT = (
     *(Code.UNKNOWN_TABLE, Code.KEY_TOO_LARGE, Code.VALUE_TOO_LARGE),
     *(Code.INVALID_CONTEXT, Code.INVALID_QUORUM),
@@ -316,8 +318,9 @@ class Client:
         return self._cluster.item(TableId(history.table), history.key)
 
     def _coordinator(self, history: KeyHistory, last: str) -> NodeId:
-        """An owner mostly, sometimes any node; never the last one tried."""
-        nodes = self.owners(history) if self.rng.random() < 0.9 else self._rings.members
+        """An owner mostly, oftener any node if one was tried; never the last one."""
+        owner = self.rng.random() < (TRIED_OWNERS if last else OWNERS)
+        nodes = self.owners(history) if owner else self._rings.members
         return self.rng.choice([node for node in nodes if node != last])
 
     def _count(self, write: Write, outcome: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dynamo.coordination import composing
 from dynamo.coordination.decisions import REPAIRS, TAG_MASK, AllAgree
+from dynamo.coordination.identity import Identity
 from dynamo.coordination.outcomes import NOT_APPLIED, Outcomes
 from dynamo.coordination.puts import Puts
 from dynamo.kernel import Kernel
@@ -43,7 +44,7 @@ from dynamo.testing.bugs import Bug, planted
 from dynamo.testing.client import Client
 from dynamo.testing.disk import SimulatedFiles
 from dynamo.testing.history import Write
-from dynamo.testing.scenario import TIMING, Shape
+from dynamo.testing.scenario import TABLES, TIMING, Shape
 from dynamo.testing.store import Store
 from dynamo.testing.workload import Mix
 
@@ -242,6 +243,15 @@ def _new_operation(self: Client, write: Write, *rest: Any) -> None:
 
 
 _LONELY = Shape(nodes=5, keys=80, tracks=4, kinds=("loss",), mix=Mix(get=60, delete_blind=0))
+_AWAY = Shape(
+    nodes=6,
+    keys=4,
+    tracks=6,
+    hasty=0.0,
+    kinds=("partition", "one-way", "pause", "crash", "flapping", "partition", "crash", "restart"),
+    gap_ms=10.0,
+    tables=tuple(replace(t, n=2, r=2 if t.conflict_rule == "lww" else 1, w=2) for t in TABLES),
+)
 _CRASHES = Shape(nodes=3, tracks=4, kinds=("crash", "crash", "loss", "delay", "slow disk", "pause"))
 _DISKS = Shape(
     nodes=3, tracks=4, kinds=("lost disk", "lost disk", "crash", "delay", "loss", "slow disk")
@@ -342,7 +352,7 @@ BUGS = {
         "A gap is declared seen although a replica may hold something in it.",
         ((Puts, "_settle", _agree_too_early),),
         _CRASHES,
-        seed=3,
+        seed=1,
     ),
     "acknowledgement counted twice": Bug(
         "A message that arrives twice makes a quorum of one.",
@@ -367,13 +377,19 @@ BUGS = {
     "newer hint dropped with the delivered one": Bug(
         "A write that was merged into a hint while it was on its way goes with it.",
         ((Hints, "delivered", _drop_what_is_there),),
-        seed=59,
+        seed=34,
     ),
     "fallback without a hint counts for reads": Bug(
         "Somebody who knows nothing says `not found` in place of an owner that has it.",
         ((Hints, "get", _nothing_counts),),
         _LONELY,
         seed=2,
+    ),
+    "stand-in takes what it handed over for seen": Bug(
+        "It wrote while no owner was reached, and again later: the first write is overwritten.",
+        ((Identity, "forget", lambda *_: None),),
+        _AWAY,
+        seed=111,
     ),
     "not applied without a fence": Bug(
         "A write that was still on its way appears after its author was told it never will.",

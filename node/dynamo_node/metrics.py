@@ -126,6 +126,7 @@ COUNTERS = {
     "read_repairs": "Items whose replicas were found to differ and repaired.",
     "repairs_dropped": "Repairs not done because their queue was full.",
     "forwards": "Requests passed on to an owner of the item.",
+    "coordinated_away": "Puts coordinated here, by no owner, because none was reached.",
     "too_many_siblings": "Puts refused because the item had its maximum of siblings.",
     "overloaded": "Operations refused because a bound was reached.",
     "too_late": "Operations refused because they arrived after their deadline.",

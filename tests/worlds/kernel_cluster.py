@@ -40,7 +40,7 @@ from dynamo.messages import (
     Tick,
 )
 from dynamo.meters import Meters
-from dynamo.repair.boot import IDENTITY, ROLLED_BACK, Boot, Found, boot
+from dynamo.repair.boot import FORGOT, IDENTITY, ROLLED_BACK, Boot, Found, boot
 from dynamo.repair.rebuild import MISSING
 from dynamo.ring.hashing import partition_of, token_of
 from dynamo.ring.placement import plan
@@ -288,7 +288,7 @@ class KernelCluster:
         recovery = engine.open()
         found = Found(
             recovery.fresh,
-            recovery.clean,
+            recovery.clean and not engine.get_meta(FORGOT),
             recovery.damaged,
             engine.get_meta(IDENTITY),
             engine.get_meta(MISSING),

@@ -23,6 +23,7 @@ from dynamo.messages import (
     Send,
 )
 from dynamo.ports import CORRUPT, DISK_FULL, MEMORY_FULL, NO_HINT
+from dynamo.repair.boot import FORGOT
 from dynamo.repair.hints import (
     HINTS_FULL,
     READDRESSING,
@@ -286,3 +287,21 @@ def test_who_has_not_looked_through_its_hints_since_a_change_cannot_say() -> Non
     while world.hints.misaddressed():
         world.hints.readdress(lambda key, record: None)
     assert closing(world, key_of(b"b")) == ReplicaRefused(REPLICA_REFUSED, 6, NO_HINT)
+
+
+def test_what_it_composes_itself_is_refused_for_the_same_reasons() -> None:
+    world = HintsWorld(bytes_max=1000)
+    assert world.hints.refuses(1000) == ""
+    assert world.hints.refuses(1001) == HINTS_FULL
+    world.keep(N1, key_of(b"a"), record_of("x", 1))
+    world.rings = Rings(RING, moved=True)
+    assert world.opened().refuses(1) == READDRESSING
+
+
+def test_a_later_start_hears_that_its_own_dots_may_be_unknown() -> None:
+    world, key = HintsWorld(), key_of(b"a")
+    world.hints.keep_own(N1, key, record_of("x", 1), b"", 9)
+    assert world.store.get_meta(FORGOT)
+    assert world.tokens()[-1] == 9
+    assert world.hints.held(key, (N1, N2)) == record_of("x", 1)
+    world.validate()
