@@ -1,7 +1,7 @@
 """Sections 4.5, 4.6, 5 and 6 of "Dynamo: Amazon's Highly Available Key-value Store" (SOSP 2007).
 
-One test per claim that this landing implements, with the idea in our own words. Hinted handoff is
-in test_section_4_6.py; anti-entropy and membership (4.7 to 4.9) come later.
+One test per claim, with the idea in our own words. Hinted handoff is
+in test_section_4_6.py, anti-entropy and membership in those of 4.7 to 4.9.
 """
 
 from dataclasses import replace
