@@ -18,6 +18,7 @@ from dynamo.answers import Answers
 from dynamo.background import Background, Durable
 from dynamo.config import ClusterConfig
 from dynamo.coordination.decisions import (
+    OUTCOMES,
     REPAIRS,
     STRAYS,
     TAG_MASK,
@@ -439,7 +440,8 @@ class Kernel:
         narrow = self._narrow and table_of_key(message.key) in self._narrow
         if message.id & TAG_MASK in WANT_ALL_KEPT and not isinstance(source, int):
             answer = self.hints.get_all(source, message, answer)
-            self._scope.denied.note(message.key, now.wall_ms)
+            if message.id & TAG_MASK == OUTCOMES:
+                self._scope.denied.note(message.key, now.wall_ms)
         elif narrow or type(answer.message) is ReplicaRefused:
             answer = self.hints.get(source, message) or answer
         self._effects.append(answer)

@@ -42,7 +42,7 @@ def hints_of(scope: Scope, store: RecordStore) -> Hints:
     bound = scope.config.node(scope.me).limits.hints_bytes_max
     return Hints(
         *(scope.me, scope.rings, store, scope.tables),
-        *(scope.window, bound, scope.meters),
+        *(scope.window, bound, scope.meters, scope.identity.hint_dropped),
     )
 
 
@@ -73,9 +73,14 @@ def parts_of(
     removes = config.node(scope.me).durability == "fsync" and scope.rings.target is None
     bystanders = Bystanders(known.writer, scope.rings, trees, hints, scope.tables)
     collection = Collection(*repair, wall_ms, scope.meters, removes, first, bystanders)
+
+    def forget(partition: PartitionId) -> None:
+        identity.forget(partition)
+        scope.denied.renew(wall_ms())
+
     strays = Strays(
         *(scope.me, scope.rings, trees, STRAYS, Ids(STRAYS, first).next),
-        *(float(config.timing.exchange_interval_ms), scope.meters, identity.forget),
+        *(float(config.timing.exchange_interval_ms), scope.meters, forget),
     )
     closing = Closing(
         *(scope.me, scope.rings, scope.tables, CLOSING, Ids(CLOSING, first).next),

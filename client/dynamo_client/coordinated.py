@@ -27,6 +27,8 @@ counts, arrives before the deadline here."""
 
 REFUSALS = (Code.OVERLOADED, Code.NOT_SERVING)
 """Answers to a write that hold for the next one too."""
+PASSED_ON = (*REFUSALS, Code.QUORUM_NOT_REACHED)
+"""Answers of a member that is no owner: another one may have room, or reach more."""
 
 
 class Coordinated:
@@ -115,7 +117,7 @@ class Coordinated:
         step = self._attempts.refused(peer.node, failure, self._others())
         if failure.code == Code.WRONG_RING:
             self._await_ring(now_ms)
-        elif step is Step.ELSEWHERE and self._may_retry(failure, now_ms):
+        elif self._goes_on(peer, step, failure, now_ms):
             self.advance(now_ms)
         elif step is Step.LATER:
             self._later(failure.retry_after_ms or PAUSE_MS, now_ms)
@@ -183,6 +185,12 @@ class Coordinated:
     def _others(self) -> list[NodeId]:
         return [peer.node for peer in self._untried()]
 
+    def _goes_on(self, peer: Peer, step: Step, failure: Failure, now_ms: float) -> bool:
+        """Whether another node is asked at once. Who passes on for owners refuses for itself."""
+        if peer not in self._owners and not failure.unknown:
+            return failure.code in PASSED_ON
+        return step is Step.ELSEWHERE and self._may_retry(failure, now_ms)
+
     def _may_retry(self, failure: Failure, now_ms: float) -> bool:
         """A full node is passed over even if the budget is spent; an overload of all is not fed."""
         if failure.code == Code.QUORUM_NOT_REACHED or self._calls.retries.spend():
@@ -228,12 +236,16 @@ class Coordinated:
 
     def _pass_on(self, now_ms: float) -> None:
         """No owner is linked; another member may reach one, or stand in for it."""
-        peer = self._router.anyone()
-        if peer is not None and peer.node not in self._attempts.tried:
+        attempts = self._attempts
+        peer = self._router.anyone(attempts.tried)
+        if peer is not None:
             self._send(peer, now_ms)
             return
-        if self._attempts.is_open:
+        if attempts.is_open:
             self._calls.park(self)  # whoever comes back before the deadline may settle it
+            return
+        if attempts.failure is not None and attempts.failure.code in REFUSALS:
+            self._later(attempts.failure.retry_after_ms or PAUSE_MS, now_ms)
             return
         causes = unreachable(self._owners)
         code = Code.QUORUM_NOT_REACHED

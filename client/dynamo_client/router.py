@@ -50,9 +50,10 @@ class Router:
         """How many owners more than R must answer while the partition moves."""
         return self.view.rings.extra(partition, n)
 
-    def anyone(self) -> Peer | None:
-        """A linked node, the least busy one; any node passes requests on to owners."""
-        linked = [peer for peer in self.links.peers.values() if peer.link is not None]
+    def anyone(self, but: Sequence[NodeId] = ()) -> Peer | None:
+        """The least busy linked node but for these; any node passes requests on to owners."""
+        peers = self.links.peers.values()
+        linked = [peer for peer in peers if peer.link is not None and peer.node not in but]
         return min(linked, key=lambda peer: peer.in_flight, default=None)
 
     def refresh(self) -> "asyncio.Task[None]":

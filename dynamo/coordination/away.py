@@ -9,10 +9,11 @@ and asks other fallbacks to stand in for the other owners. All that it has is hi
 goes to the owners when they are back.
 
 It is no owner, so it lacks three things that owners know. What it handed over and dropped: its own
-earlier dots are a gap under each new one, never taken as seen (`Identity.forget`). Which operations
-owners have forgotten with a tombstone: it takes none that old. Which operations were denied, after
-a word of its own that it has nothing of them (decision 020): it begins none that is older than its
-last such word.
+dots of before are a gap under the next one, never taken as seen (`Identity.hint_dropped`); and if
+it becomes an owner, its records do not know of its dots in hints (`Identity.went_away`). Which
+operations owners have forgotten with a tombstone: it takes none that old. Which operations were
+denied, after a word of its own that it has nothing of them (decision 020): it begins none that is
+older than its last such word.
 """
 
 from collections import OrderedDict
@@ -36,8 +37,11 @@ class Keeper(Protocol):
     def held(self, key: ItemKey, owners: tuple[NodeId, ...]) -> bytes | None:
         """Of an item, for all of them together. Raises CorruptData."""
 
-    def refuses(self, size: int) -> str:
-        """Why nothing of so many bytes can be kept; empty if it can."""
+    def everything(self, key: ItemKey) -> tuple[bytes | None, str]:
+        """All that this node has of an item, or why it cannot tell."""
+
+    def refuses(self, owner: NodeId, key: ItemKey, size: int) -> str:
+        """Why no record of so many bytes can be kept for an owner; empty if it can."""
 
     def keep_own(
         self, owner: NodeId, key: ItemKey, record: bytes, base: bytes, token: Hashable
@@ -59,18 +63,23 @@ class Denied:
         counts."""
         self._since_ms = self._since_ms or wall_ms
 
+    def renew(self, wall_ms: int) -> None:
+        """Records were dropped, and with them the fences in them."""
+        self._since_ms = max(self._since_ms, wall_ms)
+
     def note(self, key: ItemKey, wall_ms: int) -> None:
         """Somebody asked what became of an operation on this item."""
-        self._by_key[key] = wall_ms
+        self._by_key[key] = max(self._by_key.get(key, 0), wall_ms)
         self._by_key.move_to_end(key)
         if len(self._by_key) > DENIED_MAX:
             _, oldest_ms = self._by_key.popitem(last=False)
             self._since_ms = max(self._since_ms, oldest_ms)
 
     def may_cover(self, key: ItemKey, operation: OperationId, skew_ms: int) -> bool:
-        """Whether this one may have been denied. Its stamp is of its client's clock."""
+        """Whether this one may have been denied. Its stamp is at most the skew ahead of the clock
+        of who denied it, and that one at most the skew ahead of this node's."""
         newest_ms = max(self._since_ms, self._by_key.get(key, 0))
-        return stamp_ms(operation_stamp(operation)) <= newest_ms + skew_ms
+        return stamp_ms(operation_stamp(operation)) <= newest_ms + 2 * skew_ms
 
 
 def is_old(operation: OperationId, before_ms: int) -> bool:

@@ -85,12 +85,13 @@ def composed(
     request: Put,
     partition: PartitionId,
     key: ItemKey,
-    held: Callable[[ItemKey], bytes | None],
+    held: Callable[[ItemKey], bytes | None] | None = None,
 ) -> Composed | Failure:
     """The item under a new dot, or as it is if the operation is already in it (a retry). `held`:
-    what this node has of it."""
+    all that this node has of it, where it is no owner."""
+    away = held is not None
     try:
-        data = held(key)
+        data = scope.store.get(key) if held is None else held(key)
         known = scope.recent.find(key, data)
         if known is not None:
             record = known.record
@@ -109,7 +110,7 @@ def composed(
     state = fate(record, request.operation)
     base = b"" if data is None else data[:DIGEST_BYTES]
     if state is None and not forgotten(record, request.operation):
-        return _written(scope, request, partition, key, record, base, seen)
+        return _written(scope, request, partition, key, record, base, seen, away=away)
     if data is None or state is None or state == VOID:
         return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
     if request.retried and request.operation not in record.retried:
@@ -126,6 +127,8 @@ def _written(
     record: Record,
     base: bytes,
     seen: Seen,
+    *,
+    away: bool,
 ) -> Composed | Failure:
     """The record after the write, within the limits."""
     table, identity = scope.tables[request.table], scope.identity
@@ -138,7 +141,7 @@ def _written(
         value,
         table.conflict_rule,
         scope.window,
-        identity.forgotten_up_to(partition),
+        identity.forgotten_up_to(partition, away=away),
         retried=request.retried,
     )
     failure = _excess(scope, table, after, record)

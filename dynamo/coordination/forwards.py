@@ -58,7 +58,10 @@ class Forwards:
         table: TableConfig,
     ) -> bool:
         """Whether no owner is there to pass a client's request on to, and others may do it: a put
-        or a get that is sloppy (`dynamo.coordination.away`)."""
+        or a get that is sloppy (`dynamo.coordination.away`). Nobody would hear of what a node keeps
+        that is no member."""
+        if self._scope.me not in self._scope.rings.members:
+            return False
         if not isinstance(source, int) or not self._scope.peers.up.isdisjoint(owners):
             return False
         return not isinstance(request, AskOutcome) and table.sloppy and not request.strict

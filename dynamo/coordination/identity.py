@@ -18,10 +18,13 @@ class Identity:
     the daemon, numbered durably before serving) above all earlier ones, so nothing is written to
     issue one. What this node may have shipped and forgotten (dynamo.history): the dots below the
     counter at which its newest unclean start began, and in a partition whose records it has handed
-    over and dropped, all that it had issued there by then.
+    over and dropped, all that it had issued there by then. What it wrote as a stand-in for owners
+    (dynamo.coordination.away) is in hints, so its own records do not know of it; other hints do, as
+    long as none of them is dropped.
     """
 
     __slots__ = (
+        "_away",
         "_counters",
         "_forgotten",
         "_renewals",
@@ -41,6 +44,8 @@ class Identity:
         self.epoch = epoch
         self._unclean = unclean_epoch << EPOCH_BITS
         self._forgotten: dict[PartitionId, int] = {}
+        self._away: dict[PartitionId, int] = {}
+        """The newest dot that it issued as a stand-in."""
         self._counters = [epoch << EPOCH_BITS] * partitions
         self._renewals = 0
 
@@ -76,9 +81,20 @@ class Identity:
         """Records of the partition leave this node: it knows no more what its dots were."""
         self._forgotten[partition] = self._counters[partition]
 
-    def forgotten_up_to(self, partition: PartitionId) -> int:
-        """The counter up to which dots of this node in the partition may be unknown to it."""
-        return max(self._unclean, self._forgotten.get(partition, 0))
+    def went_away(self, partition: PartitionId) -> None:
+        """The last dot is in a hint, and not in a record of its own."""
+        self._away[partition] = self._counters[partition]
+
+    def hint_dropped(self, partition: PartitionId) -> None:
+        """And now that may be in no hint either."""
+        if partition in self._away:
+            self.forget(partition)
+
+    def forgotten_up_to(self, partition: PartitionId, *, away: bool = False) -> int:
+        """The counter up to which dots of this node in the partition may be unknown to its records;
+        `away`: to its records and hints together."""
+        known = max(self._unclean, self._forgotten.get(partition, 0))
+        return known if away else max(known, self._away.get(partition, 0))
 
     def issued(self, partition: PartitionId) -> int:
         """The highest counter issued so far in the partition."""

@@ -112,6 +112,7 @@ class Outcomes:
             scope.count_refusal(failure)
             return [Send(source, failed(request.id, failure))]
         partition, key = scope.place(request.table, request.key, request.sort_key)
+        scope.denied.note(key, now.wall_ms)
         table = scope.tables[request.table]
         owners, others = scope.owners(partition, table), scope.stand_ins(partition, table)
         inquiry = _Inquiry(source, request, partition, key, owners, others)

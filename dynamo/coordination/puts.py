@@ -47,6 +47,9 @@ SETTLING_MAX = 8192
 (their late acknowledgements are ignored, a read repairs what is missing)."""
 
 
+UNREACHABLE = "unreachable"
+
+
 class _Put:
     """One write in flight."""
 
@@ -219,9 +222,9 @@ class Puts:
             stand_ins.absent = [n for n in owners if n in absent or n in scope.peers.silent]
         candidates = present + (stand_ins.left(up) if stand_ins is not None and absent else 0)
         if candidates < needed:
-            causes = tuple((node, "unreachable") for node in absent)
+            causes = tuple((node, UNREACHABLE) for node in absent)
             return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, candidates, causes)
-        made = composed(scope, request, partition, key, scope.store.get)
+        made = composed(scope, request, partition, key)
         if isinstance(made, Failure):
             return made
         if (full := scope.gate.enter(source)) is not None:
@@ -229,38 +232,40 @@ class Puts:
         put = _Put(source, request.id, needed, key, made, now.monotonic_ms, sloppy)
         put.pending = [node for node in owners if node not in absent] if absent else list(owners)
         put.asked, put.stand_ins = present, stand_ins
-        put.causes = [(node, "unreachable") for node in absent]
+        put.causes = [(node, UNREACHABLE) for node in absent]
         return put
 
     def _begun_away(
         self, source: Source, request: Put, now: Instant, owners: tuple[NodeId, ...]
     ) -> _Put | Failure:
         """The same where no owner is reached: this node stands in for one itself."""
-        scope, up, me, keeper = self._scope, self._scope.peers.up, self._scope.me, self._keeper
+        scope, me, keeper = self._scope, self._scope.me, self._keeper
         table = scope.tables[request.table]
         partition, key = scope.place(request.table, request.key, request.sort_key)
-        causes = tuple((node, "unreachable") for node in owners)
+        causes, skew_ms = tuple((node, UNREACHABLE) for node in owners), scope.timing.skew_ms_max
         needed = scope.needed(partition, table, request.w or table.w)
         stand_ins = alone(me, owners, scope.stand_ins(partition, table))
-        candidates = stand_ins.possible([me], up)
+        candidates = stand_ins.possible([me], scope.peers.up)
         if candidates < needed:
             return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, candidates, causes)
         scope.denied.begin(now.wall_ms)
-        if scope.denied.may_cover(key, request.operation, scope.timing.skew_ms_max):
+        if scope.denied.may_cover(key, request.operation, skew_ms):
             return Failure(Code.NOT_SERVING, "no owner of the key is reachable", causes=causes)
-        if is_old(request.operation, now.wall_ms - scope.timing.tombstone_age_ms):
+        if is_old(request.operation, now.wall_ms - scope.timing.tombstone_age_ms + skew_ms):
             return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
-        scope.identity.forget(partition)
-        made = composed(scope, request, partition, key, lambda key: keeper.held(key, owners))
+        record, cause = keeper.everything(key)
+        made = None if cause else composed(scope, request, partition, key, lambda _: record)
         if isinstance(made, Failure):
-            damaged = made.code is Code.CORRUPT_DATA  # a hint: there is nobody here to repair it
+            damaged = made.code is Code.CORRUPT_DATA  # here is nobody to repair it
             return made._replace(code=Code.NOT_SERVING) if damaged else made
-        if cause := keeper.refuses(len(key) + len(made.data)):
+        cause = cause or keeper.refuses(owners[0], key, len(made.data) if made else 0)
+        if made is None or cause:
             return Failure(Code.NOT_SERVING, f"no owner is reachable; here: {cause}", causes=causes)
         if (full := scope.gate.enter(source)) is not None:
             return full
         put = _Put(source, request.id, needed, key, made, now.monotonic_ms, True)
         put.pending, put.asked, put.stand_ins, put.causes = [me], 1, stand_ins, list(causes)
+        scope.identity.went_away(partition)
         scope.meters.coordinated_away += 1
         return put
 

@@ -25,7 +25,7 @@ ROLLED_BACK = "rolled back"
 
 FORGOT = "dropped records"
 """Set when records of partitions that the node owns no more were dropped, and with them what its
-own dots were: the next start is like an unclean one."""
+own dots were, or when it wrote for owners that were away: the next start is like an unclean one."""
 
 INCARNATION_DIGITS = 9
 
@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
     fresh: bool
     clean: bool
-    """After a clean stop, in a life in which nothing was dropped."""
+    """After a clean stop, in a life in which `FORGOT` was not set."""
     damaged: bool
     identity: bytes | None
     missing: bytes | None

@@ -96,12 +96,15 @@ class Hints:
         window: Window,
         bytes_max: int,
         meters: Meters,
+        dropped: Callable[[PartitionId], None],
     ) -> None:
-        """`store`: the node's own; hints are no part of any partition's hash tree."""
+        """`store`: the node's own; hints are no part of any partition's hash tree. `dropped`: told
+        of the partition of each hint that goes."""
         self._me, self._rings, self._store, self._tables = me, rings, store, tables
         self._members = frozenset(rings.members) - {me}
         self._leaves = me in leaving(rings.ring, rings.target)
         self._window, self._bytes_max, self._meters = window, bytes_max, meters
+        self._dropped = dropped
         self._kept = _counted(store)
         self._unread = [] if rings.never_changed else sorted(self._kept)
         """Owners whose hints may be for items that are not theirs by this ring."""
@@ -150,13 +153,16 @@ class Hints:
         self._meters.hints_kept += 1
         return True
 
-    def refuses(self, size: int) -> str:
-        """Why nothing of so many bytes can be kept of what this node composes itself."""
+    def refuses(self, owner: NodeId, key: ItemKey, size: int) -> str:
+        """Why no record of so many bytes can be kept for an owner that this node composes."""
         if self._leaves:
             return LEAVING
         if self._unread:
             return READDRESSING
-        return HINTS_FULL if self.bytes_held() + size > self._bytes_max else ""
+        place = hint_key(owner, key)
+        mine = self._whole(place)
+        more = size - len(mine) if mine is not None else len(place) + size
+        return HINTS_FULL if more > 0 and self.bytes_held() + more > self._bytes_max else ""
 
     def keep_own(
         self, owner: NodeId, key: ItemKey, record: bytes, base: bytes, token: Hashable
@@ -308,6 +314,7 @@ class Hints:
         before = self.count()
         for place in places:
             self._store.delete(place, None)
+            self._dropped(partition_of_key(parse_hint_key(place)[1]))
         self._kept = _counted(self._store)
         self._meters.hints_lost += before - self.count()
 
@@ -330,6 +337,7 @@ class Hints:
     def _remove(self, hint: Hint) -> None:
         place = hint_key(hint.owner, hint.key)
         self._store.delete(place, None)
+        self._dropped(partition_of_key(hint.key))
         self._count(hint.owner, -1, -len(place) - len(hint.record))
 
     def _refused(self, source: Source, id: int, cause: str) -> list[Effect]:

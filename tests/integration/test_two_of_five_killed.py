@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 HANDOFF_S = 30.0
 WRITES = 400
-STARTED_S = 1.0
+STARTED_S = 1.5
 """Who started just now stands in for no owner: an earlier start may have denied the write."""
 
 

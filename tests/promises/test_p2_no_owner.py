@@ -6,7 +6,7 @@ n1 … n5 with N/R/W 3/2/2; the three owners of an item are down, and the other 
 from dataclasses import replace
 
 import pytest
-from kernel_cluster import CART, SESSION, KernelCluster, done, small
+from kernel_cluster import CART, SESSION, KernelCluster, done, gaps_in, small
 
 from dynamo.coordination.outcomes import APPLIED, NOT_APPLIED
 from dynamo.errors import Code
@@ -17,8 +17,8 @@ from dynamo.siblings.record import NOTHING
 from dynamo.types import NodeId
 
 KEY = b"cart of alice"
-LATER_MS = 1000
-"""More than clocks differ."""
+LATER_MS = 1500
+"""More than twice what clocks differ."""
 
 
 class Away:
@@ -325,3 +325,24 @@ def test_a_damaged_hint_is_no_ground_to_write_on() -> None:
     assert isinstance(refused, Failed)
     assert (Code(refused.code), refused.unknown) == (Code.NOT_SERVING, False)
     assert cluster.kernel(world.one).status()["repairs_queued"] == 0
+
+
+def test_items_of_one_partition_leave_no_gap_in_each_other() -> None:
+    """Their dots are of one sequence, and hints of both are kept."""
+    world = Away().down()
+    cluster = world.cluster
+    partition = cluster.place(KEY)[0]
+    other = next(key for n in range(10_000) if cluster.place(key := b"%d" % n)[0] == partition)
+    contexts = {KEY: b"", other: b""}
+    for number in range(20):
+        for key in (KEY, other):
+            contexts[key] = done(cluster.put(world.one, key, b"%d" % number, contexts[key]))
+    assert [gaps_in(context) for context in contexts.values()] == [0, 0]
+
+
+def test_who_was_asked_itself_remembers_its_word_too() -> None:
+    world = Away()
+    cluster, operation = world.cluster, world.cluster.operation()
+    assert cluster.outcome(world.owners[0], KEY, operation) == NOT_APPLIED
+    denied = cluster.kernel(world.owners[0]).scope.denied
+    assert denied.may_cover(cluster.place(KEY)[1], operation, 0)

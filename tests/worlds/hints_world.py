@@ -48,13 +48,18 @@ class HintsWorld:
         self.rings = Rings(RING)
         self.tables = {TABLE: TableConfig("cart", TABLE, 2, 1, 2)}
         self._looks = 0
+        self.dropped: list[PartitionId] = []
+        """Whose hints went, one after the other."""
         self.store.refusal = lambda: self.refusal  # type: ignore[method-assign]
         self.hints = self.opened()
 
     def opened(self) -> Hints:
         """As after a start."""
         window = Window(64, 10_000)
-        return Hints(N3, self.rings, self.store, self.tables, window, self.bytes_max, self.meters)
+        return Hints(
+            *(N3, self.rings, self.store, self.tables, window),
+            *(self.bytes_max, self.meters, self.dropped.append),
+        )
 
     def keep(
         self, owner: NodeId, key: ItemKey, record: bytes, base: bytes = b"", id: int = 4

@@ -20,7 +20,7 @@ from fake_cluster import (
 )
 
 from dynamo.errors import Code, Failure
-from dynamo.messages import ASK_CLUSTER, PUT, failed
+from dynamo.messages import ASK_CLUSTER, PUT, PUT_DONE, failed
 from dynamo.wire import Link
 from dynamo_client import (
     Database,
@@ -354,3 +354,48 @@ async def test_at_the_deadline_the_last_answer_is_told_beside_the_silence(
     with pytest.raises(OutcomeUnknown, match="no answer in time") as caught:
         await db.table("cart").put("alice", 1, timeout_ms=400)
     assert "before that: this node takes no writes: disk full" in str(caught.value)
+
+
+@pytest.mark.parametrize("refusing", [0, 1])
+@pytest.mark.parametrize("failure", [Failure(Code.NOT_SERVING), BUSY, NO_QUORUM])
+async def test_without_owners_one_member_after_the_other_is_asked(
+    failure: Failure, refusing: int
+) -> None:
+    async with fake_cluster(5) as cluster, connect(cluster.seeds) as db:
+        await linked(db)
+        owners = owners_of(cluster, CART, b"alice")
+        others = [node for node in cluster.nodes.values() if node not in owners]
+        others[refusing].rule(PUT, refuse(failure))
+        others[1 - refusing].rule(PUT, reply(PUT_DONE, b"", 1))
+        for owner in owners:
+            await owner.stop()
+        await noticed(db, *owners)
+        await db.table("cart").put("alice", 1)
+        assert len(others[1 - refusing].requests(PUT)) == 1
+
+
+@pytest.mark.parametrize("failure", [Failure(Code.NOT_SERVING), NO_QUORUM])
+async def test_an_open_write_that_others_refuse_waits_for_its_owners(failure: Failure) -> None:
+    async with fake_cluster(5) as cluster, connect(cluster.seeds) as db:
+        await linked(db)
+        first, *rest = owners_of(cluster, CART, b"alice")
+        for owner in rest:
+            await owner.stop()
+        await noticed(db, *rest)
+        others = [node for node in cluster.nodes.values() if node not in (first, *rest)]
+        for other in others:
+            other.rule(PUT, refuse(failure))
+        first.rule(PUT, silent)
+        writing = asyncio.ensure_future(db.table("cart").put("alice", 1, timeout_ms=20_000))
+        while not first.requests(PUT):
+            await asyncio.sleep(0)
+        port = first.port
+        await first.stop()
+        while not all(other.requests(PUT) for other in others):
+            await asyncio.sleep(0)
+        first.clear()
+        assert not writing.done()
+        first.rule(PUT, reply(PUT_DONE, b"", 1))
+        await first.start(port)
+        await writing
+        assert marks(cluster) == [False, True, True, True]

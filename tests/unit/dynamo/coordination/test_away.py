@@ -17,8 +17,8 @@ def test_what_was_made_before_the_start_may_have_been_denied_by_an_earlier_one()
     denied = Denied()
     denied.begin(10_000)
     denied.begin(90_000)
-    assert denied.may_cover(KEY, made_at(10_000 + SKEW_MS), SKEW_MS)
-    assert not denied.may_cover(KEY, made_at(10_001 + SKEW_MS), SKEW_MS)
+    assert denied.may_cover(KEY, made_at(10_000 + 2 * SKEW_MS), SKEW_MS)
+    assert not denied.may_cover(KEY, made_at(10_001 + 2 * SKEW_MS), SKEW_MS)
 
 
 def test_a_word_is_about_one_item() -> None:
@@ -26,8 +26,8 @@ def test_a_word_is_about_one_item() -> None:
     denied.begin(10_000)
     denied.note(KEY, 20_000)
     denied.note(KEY, 30_000)
-    assert denied.may_cover(KEY, made_at(30_000 + SKEW_MS), SKEW_MS)
-    assert not denied.may_cover(KEY, made_at(30_001 + SKEW_MS), SKEW_MS)
+    assert denied.may_cover(KEY, made_at(30_000 + 2 * SKEW_MS), SKEW_MS)
+    assert not denied.may_cover(KEY, made_at(30_001 + 2 * SKEW_MS), SKEW_MS)
     assert not denied.may_cover(OTHER, made_at(20_000), SKEW_MS)
 
 
@@ -40,9 +40,20 @@ def test_beyond_the_bound_a_word_is_taken_to_have_been_about_all() -> None:
     assert not denied.may_cover(OTHER, made_at(20_000), SKEW_MS)
     denied.note(KEY, 40_000)
     denied.note(ItemKey(b"one more"), 40_000)
-    assert denied.may_cover(OTHER, made_at(30_000 + SKEW_MS), SKEW_MS), "the oldest word"
-    assert not denied.may_cover(OTHER, made_at(30_001 + SKEW_MS), SKEW_MS)
+    assert denied.may_cover(OTHER, made_at(30_000 + 2 * SKEW_MS), SKEW_MS), "the oldest word"
+    assert not denied.may_cover(OTHER, made_at(30_001 + 2 * SKEW_MS), SKEW_MS)
     assert denied.may_cover(KEY, made_at(40_000), SKEW_MS), "the newest are known by item"
+
+
+def test_a_clock_that_steps_back_takes_no_word_back() -> None:
+    denied = Denied()
+    denied.begin(10_000)
+    denied.note(KEY, 30_000)
+    denied.note(KEY, 20_000)
+    assert denied.may_cover(KEY, made_at(30_000), SKEW_MS)
+    denied.renew(50_000)
+    denied.renew(40_000)
+    assert denied.may_cover(OTHER, made_at(50_000), SKEW_MS), "fences were dropped since"
 
 
 def test_age_is_by_the_operations_own_stamp() -> None:

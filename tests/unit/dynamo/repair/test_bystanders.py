@@ -36,7 +36,7 @@ class World:
         self.trees = Trees(self.store, rings.ring, me, (table,))
         window = Window(64, 10_000)
         tables = {TABLE: table}
-        self.hints = Hints(me, rings, self.store, tables, window, 1 << 20, Meters())
+        self.hints = Hints(me, rings, self.store, tables, window, 1 << 20, Meters(), lambda _: None)
         self.identity = Identity(me, "b", 2, 0, 512)
         self.one = Bystanders(self.identity, rings, self.trees, self.hints, tables)
 

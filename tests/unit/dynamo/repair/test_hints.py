@@ -291,11 +291,27 @@ def test_who_has_not_looked_through_its_hints_since_a_change_cannot_say() -> Non
 
 def test_what_it_composes_itself_is_refused_for_the_same_reasons() -> None:
     world = HintsWorld(bytes_max=1000)
-    assert world.hints.refuses(1000) == ""
-    assert world.hints.refuses(1001) == HINTS_FULL
-    world.keep(N1, key_of(b"a"), record_of("x", 1))
+    key = key_of(b"a")
+    room = 1000 - len(hint_key(N1, key))
+    assert world.hints.refuses(N1, key, room) == ""
+    assert world.hints.refuses(N1, key, room + 1) == HINTS_FULL
+    world.keep(N1, key, record_of("x", 1))
+    assert world.hints.refuses(N1, key, room) == "", "it takes the place of what is kept"
+    assert world.hints.refuses(N2, key, room) == HINTS_FULL
     world.rings = Rings(RING, moved=True)
-    assert world.opened().refuses(1) == READDRESSING
+    assert world.opened().refuses(N1, key, 1) == READDRESSING
+
+
+def test_who_issued_dots_hears_of_each_hint_that_goes() -> None:
+    world, key = HintsWorld(), key_of(b"a")
+    world.keep(N1, key, record_of("x", 1))
+    world.hints.delivered(Hint(N1, key, record_of("x", 2)))
+    assert not world.dropped, "it holds something else"
+    world.hints.delivered(Hint(N1, key, record_of("x", 1)))
+    world.keep(N2, key, record_of("x", 1))
+    world.damage(hint_key(N2, key))
+    world.hints.lose_damaged(N2)
+    assert world.dropped == [3, 3]
 
 
 def test_a_later_start_hears_that_its_own_dots_may_be_unknown() -> None:
