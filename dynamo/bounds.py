@@ -60,6 +60,21 @@ OPERATIONS: tuple[Bound, ...] = (
         "unit/dynamo/coordination/test_recent.py::test_it_is_bounded_in_number_and_in_bytes",
     ),
     Bound(
+        "items that a client's session remembers, and for how long",
+        ("dynamo_client.session:SESSION_ITEMS_MAX", "dynamo_client.session:SESSION_AGE_S"),
+        "the oldest is forgotten, and what is not remembered is read at N-W+1",
+        "",
+        "unit/dynamo_client/test_session.py"
+        "::test_beyond_the_bound_the_oldest_is_forgotten_and_read_at_a_quorum",
+    ),
+    Bound(
+        "a session's token",
+        ("dynamo_client.session:TOKEN_ITEMS_MAX", "dynamo_client.session:TOKEN_BYTES_MAX"),
+        "the newest items are in it; others are read at N-W+1 where it is restored",
+        "",
+        "unit/dynamo_client/test_session.py::test_a_token_is_bounded_in_bytes_too",
+    ),
+    Bound(
         "when this node last said that it has nothing of an item",
         ("dynamo.coordination.away:DENIED_MAX",),
         "the oldest word is taken to have been about all items: older writes wait for an owner",

@@ -36,6 +36,7 @@ from dynamo_client.errors import (
     Siblings,
 )
 from dynamo_client.item import Item
+from dynamo_client.session import Session
 from dynamo_client.table import Table
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Overloaded",
     "ProtocolViolation",
     "QuorumNotReached",
+    "Session",
     "Siblings",
     "Table",
     "TooManySiblings",

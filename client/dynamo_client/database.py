@@ -25,8 +25,9 @@ from dynamo_client.operations import READS, Operations, Reads
 from dynamo_client.peer import Peer
 from dynamo_client.router import Router
 from dynamo_client.seeds import Seed, parse_seeds
+from dynamo_client.session import Session
 from dynamo_client.single import Single
-from dynamo_client.table import Table
+from dynamo_client.table import ItemOperations, Table
 from dynamo_client.welcome import first_view, settled
 
 
@@ -95,12 +96,16 @@ class Database:
     def table(self, name: str, codec: Codec | None = None, *, strict: bool = False) -> Table:
         """A table by its name. `strict`: in these calls no other node stands in for an owner that
         cannot be reached, also where the table is sloppy. Raises UnknownTable."""
-        config = self._opened_router().view.table(name)
+        self._opened_router()
         assert self._operations is not None, "the database is open"
-        codec, timeout_ms = codec or self._codec, self._timeout_ms
-        if not isinstance(codec, Codec) or type(strict) is not bool:
-            raise InvalidRequest("a codec is one of CODECS or a Codec, and `strict` True or False")
-        return Table(self._operations, config.id, name, codec, timeout_ms, strict)
+        return self._table(self._operations, name, codec, strict)
+
+    def session(self, token: bytes = b"") -> Session:
+        """Tables that read their own writes, and never backwards, whatever R is; `token`: of a
+        session that goes on here. Raises InvalidRequest if it is none."""
+        self._opened_router()
+        assert self._operations is not None, "the database is open"
+        return Session(self._operations, self._table, token)
 
     async def outcome(self, operation_id: str, *, timeout_ms: float | None = None) -> str:
         """What became of a write: `applied`, `not applied` (and it never will be), or `unknown`
@@ -180,6 +185,15 @@ class Database:
     def ring(self) -> Ring:
         """Who holds what, as last learned."""
         return self._opened_router().view.ring
+
+    def _table(
+        self, operations: ItemOperations, name: str, codec: Codec | None, strict: bool
+    ) -> Table:
+        config = self._opened_router().view.table(name)
+        codec, timeout_ms = codec or self._codec, self._timeout_ms
+        if not isinstance(codec, Codec) or type(strict) is not bool:
+            raise InvalidRequest("a codec is one of CODECS or a Codec, and `strict` True or False")
+        return Table(operations, config.id, name, codec, timeout_ms, strict)
 
     async def _opened(self) -> Router:
         """Links, the first view, and whoever keeps both fresh."""

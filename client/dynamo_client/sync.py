@@ -37,6 +37,7 @@ from dynamo.errors import (
 )
 from dynamo.ring import Ring
 from dynamo_client import database as asynchronous
+from dynamo_client import session as asynchronous_session
 from dynamo_client import table as asynchronous_table
 from dynamo_client.codecs import JSON, MSGPACK, RAW, Codec
 from dynamo_client.errors import (
@@ -76,6 +77,7 @@ __all__ = [
     "Overloaded",
     "ProtocolViolation",
     "QuorumNotReached",
+    "Session",
     "Siblings",
     "Table",
     "TooManySiblings",
@@ -153,6 +155,11 @@ class Database:
         self._check()
         return Table(self, self._database.table(name, codec, strict=strict))
 
+    def session(self, token: bytes = b"") -> "Session":
+        """Tables that read their own writes; as of the other client. Raises InvalidRequest."""
+        self._check()
+        return Session(self, self._database.session(token))
+
     def outcome(self, operation_id: str, *, timeout_ms: float | None = None) -> str:
         """What became of a write: `applied`, `not applied` or `unknown`."""
         return self.wait(lambda: self._database.outcome(operation_id, timeout_ms=timeout_ms))
@@ -208,6 +215,25 @@ class Database:
             if opened.done():
                 raise
             opened.set_exception(error)
+
+
+class Session:
+    """Tables whose reads show all that this session has written and read before."""
+
+    def __init__(self, database: Database, session: asynchronous_session.Session) -> None:
+        self._database, self._session = database, session
+
+    def table(self, name: str, codec: Codec | None = None, *, strict: bool = False) -> "Table":
+        """As `Database.table`. Raises UnknownTable."""
+        return Table(self._database, self._session.table(name, codec, strict=strict))
+
+    def token(self) -> bytes:
+        """The session for another process (`db.session(token)`)."""
+
+        async def said() -> bytes:
+            return self._session.token()
+
+        return self._database.wait(said)
 
 
 class Table:

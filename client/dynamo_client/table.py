@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from dynamo.errors import DeadlineExceeded, Failure, Unavailable
 from dynamo.types import TableId
@@ -12,7 +12,7 @@ from dynamo_client.codecs import RAW, Codec
 from dynamo_client.errors import OutcomeUnknown
 from dynamo_client.item import Item
 from dynamo_client.links import JITTER
-from dynamo_client.operations import REMOVED, Handle, Operations, Within
+from dynamo_client.operations import REMOVED, Handle, Within
 
 Key = str | bytes
 """Text stands for its UTF-8."""
@@ -24,12 +24,39 @@ PAUSE_MS_MIN, PAUSE_MS_MAX = 5.0, 200.0
 """Between two tries of an update, doubling, with jitter."""
 
 
+class ItemOperations(Protocol):
+    """What a table is made of: a client's own operations, or those of a session."""
+
+    def left_ms(self, deadline_ms: float) -> float:
+        """How much of a deadline is left."""
+
+    def deadline_ms(self, timeout_ms: object) -> float:
+        """The deadline of an operation that begins now."""
+
+    def get(
+        self, of: Handle, whose: object, whose_sort: object, r: object, within: Within
+    ) -> Coroutine[Any, Any, Item]:
+        """What R replicas have of an item."""
+
+    def put(
+        self,
+        of: Handle,
+        whose: object,
+        whose_sort: object,
+        value: object,
+        context: object,
+        w: object,
+        within: Within,
+    ) -> Coroutine[Any, Any, bytes]:
+        """The context after the write."""
+
+
 class Table:
     """One table over one connection. Every `timeout_ms` left out is the connection's."""
 
     def __init__(
         self,
-        operations: Operations,
+        operations: ItemOperations,
         id: TableId,
         name: str,
         codec: Codec,

@@ -140,5 +140,5 @@ def test_whoever_is_late_for_the_end_is_told(cluster: ClusterThread) -> None:
 def test_it_has_the_same_names_as_the_client_with_await() -> None:
     assert set(sync.__all__) == set(dynamo_client.__all__)
     for name in sync.__all__:
-        if name not in ("connect", "Database", "Table"):
+        if name not in ("connect", "Database", "Session", "Table"):
             assert getattr(sync, name) is getattr(dynamo_client, name)
