@@ -21,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from itertools import chain, cycle
 from typing import Any, NamedTuple, TypeAlias
+from zlib import crc32
 
 import msgpack
 
@@ -47,7 +48,7 @@ TOKEN_BYTES_MAX = 1 << 16
 PAUSE_MS_MIN, PAUSE_MS_MAX = 5.0, 100.0
 """Between two looks for what was seen before, doubling."""
 
-FORMAT = 1
+FORMAT, CHECK_BYTES = 1, 4
 NO_ITEM = ItemKey(b"")
 """Contexts in a token are no writer's: of no item."""
 
@@ -89,7 +90,8 @@ class Memory:
                 (key, encode_context(NO_ITEM, Seen(history, 0, ())), gone, at_s)
                 for key, (history, gone, at_s) in newest
             ]
-            token: bytes = msgpack.packb((FORMAT, forgot, items))
+            body: bytes = msgpack.packb((FORMAT, forgot, items))
+            token = body + crc32(body).to_bytes(CHECK_BYTES, "big")
             if len(token) <= TOKEN_BYTES_MAX:
                 return token
             newest = newest[len(newest) // 2 + 1 :]
@@ -129,7 +131,10 @@ class Memory:
         try:
             if len(token) > TOKEN_BYTES_MAX:
                 raise ValueError("no token is that long")
-            format, forgot, items = msgpack.unpackb(token, use_list=False)
+            body, check = token[:-CHECK_BYTES], token[-CHECK_BYTES:]
+            if crc32(body).to_bytes(CHECK_BYTES, "big") != check:
+                raise ValueError("it was altered")
+            format, forgot, items = msgpack.unpackb(body, use_list=False)
             if format != FORMAT or type(forgot) is not bool:
                 raise ValueError("another format")
             if len(items) > TOKEN_ITEMS_MAX:

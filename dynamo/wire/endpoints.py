@@ -73,11 +73,14 @@ class LinkSet:
             async with asyncio.timeout(self.limits.handshake_timeout_ms / 1000):
                 await loop.create_connection(lambda: link, host, port)
                 return await opened
-        except BaseException:
+        except BaseException as error:
+            opened.cancel()
             if link in self.dialed:
                 link.abort("dialing was given up")
             if opened.done() and not opened.cancelled():
                 opened.exception()  # taken note of, lest the loop complain
+            if isinstance(error, UnicodeError):  # a label that is empty or too long
+                raise OSError(f"no host can have this name: {error}") from error
             raise
 
     async def close(self, reason: str) -> None:

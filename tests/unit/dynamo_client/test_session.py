@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from zlib import crc32
 
 import msgpack
 import pytest
@@ -41,6 +42,12 @@ def context(counter: int, actor: str = "x") -> bytes:
 
 def item(key: int) -> tuple[int, bytes, bytes]:
     return (1, b"%d" % key, b"")
+
+
+def checked(*fields: Any) -> bytes:
+    """What would be a token, if these were its fields."""
+    body: bytes = msgpack.packb(fields)
+    return body + crc32(body).to_bytes(4, "big")
 
 
 class Replicas:
@@ -123,6 +130,15 @@ async def test_if_nobody_shows_it_in_time_the_reader_is_told() -> None:
         await asyncio.wait_for(read(session), 5)
 
 
+def test_a_token_that_was_altered_is_refused() -> None:
+    memory = Memory()
+    memory.note(KEY, context(5))
+    token = memory.token()
+    for place in range(len(token)):
+        with pytest.raises(InvalidRequest):
+            Memory(token[:place] + bytes([token[place] ^ 1]) + token[place + 1 :])
+
+
 async def test_a_token_carries_it_into_another_process() -> None:
     memory = Memory()
     memory.note(KEY, context(5))
@@ -136,8 +152,10 @@ async def test_a_token_carries_it_into_another_process() -> None:
     "token",
     [
         *(b"\xc1", b"abc", b"\x93\x02\xc2\x90", b"x" * (TOKEN_BYTES_MAX + 1)),
-        msgpack.packb((1, False, [((1, 1 << 40, b""), context(1), False, 0.0)])),
-        msgpack.packb((1, False, [((1, b"a", b""), context(1), False, 0.0)] * 65)),
+        checked(2, False, []),
+        checked(1, 0, []),
+        checked(1, False, [((1, 1 << 40, b""), context(1), False, 0.0)]),
+        checked(1, False, [((1, b"a", b""), context(1), False, 0.0)] * 65),
     ],
 )
 def test_what_is_no_token_is_refused(token: bytes) -> None:
