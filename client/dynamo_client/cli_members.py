@@ -172,10 +172,14 @@ def _newcomer(node: str, host: str, zone: str, weight: float) -> Member:
 
 
 def _place(address: str) -> tuple[str, int]:
+    """Where a newcomer listens: with its port, for the cluster keeps what is said here."""
     try:
         (seed,) = parse_seeds(address)
-    except (InvalidRequest, ValueError) as error:
-        raise typer.BadParameter(str(error), param_hint="--address") from None
+    except (InvalidRequest, ValueError):
+        seed = None
+    if seed is None or not address.rstrip().endswith(f":{seed.port}"):
+        words = f"{address!r} is no HOST:PORT, such as 10.0.0.4:7400"
+        raise typer.BadParameter(words, param_hint="--address")
     return seed
 
 

@@ -40,7 +40,11 @@ def wanted(
         raise InvalidRequest(f"a change is under way ({topology.change}); cancel it, or wait")
     wish, known = _wish(order), dict(addresses)
     if isinstance(wish, Join | Replace):
-        known[wish.member.node] = _address(order.fields[-2:])
+        known[wish.member.node] = place = _address(order.fields[-2:])
+        goes = wish.dead if isinstance(wish, Replace) else wish.member.node
+        for node in topology.members:
+            if known.get(node) == place and node not in (goes, wish.member.node):
+                raise InvalidRequest(f"{place[0]}:{place[1]} is where {node} is reached")
     made = plan_of(wish, topology.ring)
     listed = tuple((node, *known[node]) for node in sorted(known))
     return joint(topology, made.target, sentence_of(wish), listed)

@@ -170,7 +170,9 @@ def check_members(members: Sequence[Member]) -> None:
     zone_of: dict[str, str] = {}
     for member in members:
         legal = math.isfinite(member.weight) and member.weight >= 0
-        _require(legal, f"{member.node} has the weight {member.weight}")
+        _require(
+            legal, f"{member.node} has the weight {member.weight}, which is below 0 or no number"
+        )
         _require(bool(member.node), "a member has no name")
         zone = zone_of.setdefault(member.host, member.zone)
         _require(

@@ -29,7 +29,7 @@ def with_newcomer(config: ClusterConfig, name: str, place: str, data: str = "") 
     if any(node.name == name for node in config.nodes):
         return config
     if not place:
-        raise ConfigError("nodes", f"{name} is not there; say with --address where it listens")
+        raise ConfigError("nodes", f"{name} is not among them; say with --address where it listens")
     host, port = seed_of(place)
     newcomer = NodeConfig(NodeId(name), port, address=host, data=data)
     return replace(config, nodes=(*config.nodes, newcomer))

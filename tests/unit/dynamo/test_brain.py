@@ -428,6 +428,8 @@ def test_what_cannot_be_is_refused_with_a_sentence() -> None:
         (("join", N4, "", "", "heavy", "h", 1), "a newcomer is a name, a host, a zone"),
         (("join", "", "", "", 1.0, "h", 1), "the newcomer"),
         (("join", N1, "", "", 1.0, "h", 1), "n1 is a member already"),
+        (("join", N4, "", "", 1.0, "127.0.0.1", 7401), "127.0.0.1:7401 is where n2 is reached"),
+        (("replace", N3, N4, "", "", 1.0, "127.0.0.1", 7401), "127.0.0.1:7401 is where n2 is"),
         (("weight", N1, 1.0), "n1 has the weight 1 already"),
     ],
     ids=str,
@@ -439,6 +441,13 @@ def test_an_order_that_anybody_may_have_sent_is_checked(
     assert answer is not None
     assert answer.verdict == "refused"
     assert answer.text.startswith(reason)
+
+
+def test_a_newcomer_may_listen_where_the_dead_one_did() -> None:
+    cluster = written_cluster()
+    cluster.stop(N3)
+    answer = cluster.order(N1, "replace", N3, N4, "", "", 1.0, "127.0.0.1", 7402)
+    assert answer is None or answer.verdict == "won"
 
 
 def received(message: ClientEpoch) -> Received:

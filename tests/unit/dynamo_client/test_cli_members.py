@@ -81,3 +81,10 @@ def test_it_says_which_version_it_is(dynamo: Dynamo) -> None:
     result = dynamo("--version")
     assert result.exit_code == 0
     assert re.fullmatch(r"dynamo \d+\.\d+\.\d+ \(protocol \d+, .* core, .*\)\n", result.stdout)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1", "", "a:1,b:2", "127.0.0.1:99999"])
+def test_a_newcomers_address_has_its_port(dynamo: Dynamo, address: str) -> None:
+    result = dynamo("member", "commit", "join", "n5", "--address", address)
+    assert result.exit_code == 2
+    assert "is no HOST:PORT, such as 10.0.0.4:7400" in re.sub(r"[│\s]+", " ", result.output)
