@@ -37,6 +37,7 @@ from dynamo.messages import (
     failed,
 )
 from dynamo.messages_made import broadcast, put_done, replica_put, send
+from dynamo.ports import BEHIND
 from dynamo.timers import TimerWheel
 from dynamo.types import Instant, ItemKey, NodeId
 
@@ -348,7 +349,10 @@ class Puts:
         """A failure, as soon as W cannot be reached any more."""
         if put.acknowledged + self._possible(put) >= put.needed:
             return []
-        return self._fail(id, put, Code.QUORUM_NOT_REACHED, now_ms)
+        # Who refuses as by an older ring knows a newer one: it is asked again, by that.
+        behind = any(cause == BEHIND for _, cause in put.causes)
+        code = Code.WRONG_RING if behind else Code.QUORUM_NOT_REACHED
+        return self._fail(id, put, code, now_ms)
 
     def _watched(self, now_ms: float) -> list[Decision]:
         """Look for owners that keep writes waiting. The oldest writes come first."""
