@@ -56,7 +56,7 @@ KEYS = [b"key-%d" % number for number in range(40)]
 
 def place_of(name: NodeId) -> tuple[str, int]:
     """Where a node is said to listen."""
-    return "127.0.0.1", 7400 + int(name[1:])
+    return "127.0.0.1", 7399 + int(name[1:])
 
 
 class BrainCluster:
