@@ -20,7 +20,7 @@ def glance(data: bytes) -> tuple[bytes | None, int] | None:
         if parts[0] not in _FORMATS or len(parts) not in (7, 8) or len(parts[-1]) != 1:
             return None
         _, _, stamp, _, payload = parts[-1][0]
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, LookupError):
         return None
     if type(stamp) is not int or not (payload is None or type(payload) is bytes):
         return None

@@ -145,7 +145,7 @@ class Memory:
                     raise ValueError("not an item")
                 history = opened_context(context).history
                 self._seen[table, key, sort_key] = Remembered(history, gone, at_s)
-        except Exception as error:
+        except (ValueError, TypeError, InvalidRequest, msgpack.UnpackException) as error:
             raise InvalidRequest("a session's token is what `token()` has given") from error
         self._forgot = forgot
 

@@ -3,9 +3,12 @@
 Requests to replicas carry an id whose lowest bits name the machine that waits for the answer.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from dynamo.errors import Code
 from dynamo.messages import Effect
+from dynamo.ports import BEHIND
 from dynamo.types import ItemKey
 
 PUTS, GETS, OUTCOMES, REPAIRS, HANDOFF, STRAYS, CLOSING = range(7)
@@ -31,6 +34,13 @@ class AllAgree(NamedTuple):
 
 
 Decision = Effect | NeedsRepair | AllAgree
+
+
+def short_of_quorum(causes: Iterable[tuple[str, str]]) -> Code:
+    """What it means that a quorum is out of reach. Who refuses as by an older ring knows a newer
+    one: the client is to ask again, by that."""
+    behind = any(cause == BEHIND for _, cause in causes)
+    return Code.WRONG_RING if behind else Code.QUORUM_NOT_REACHED
 
 
 class Ids:

@@ -16,6 +16,7 @@ from dynamo.coordination.decisions import (
     Decision,
     Ids,
     NeedsRepair,
+    short_of_quorum,
 )
 from dynamo.coordination.reading import Read
 from dynamo.coordination.scope import Scope
@@ -31,7 +32,7 @@ from dynamo.messages import (
     Source,
     failed,
 )
-from dynamo.ports import BEHIND, CORRUPT
+from dynamo.ports import CORRUPT
 from dynamo.siblings.codec import DIGEST_BYTES, encode_context
 from dynamo.siblings.record import seen_by_reader, siblings
 from dynamo.timers import TimerWheel
@@ -208,9 +209,7 @@ class Gets:
                 return self._answer(id, get, now_ms)
         missing = get.read.short_by
         if missing > len(get.candidates):
-            behind = any(cause == BEHIND for _, cause in get.read.causes)
-            code = Code.WRONG_RING if behind else Code.QUORUM_NOT_REACHED
-            return self._fail(id, get, code, now_ms)
+            return self._fail(id, get, short_of_quorum(get.read.causes), now_ms)
         return [self._ask(id, get, get.candidates.pop(0), now_ms) for _ in range(missing)]
 
     def _add_stand_ins(self, get: _Get, now_ms: float) -> None:

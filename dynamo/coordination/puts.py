@@ -22,6 +22,7 @@ from dynamo.coordination.decisions import (
     Decision,
     Ids,
     NeedsRepair,
+    short_of_quorum,
 )
 from dynamo.coordination.peers import NOTICED_AFTER_MS, SILENT_AFTER_MS
 from dynamo.coordination.scope import Scope
@@ -37,7 +38,6 @@ from dynamo.messages import (
     failed,
 )
 from dynamo.messages_made import broadcast, put_done, replica_put, send
-from dynamo.ports import BEHIND
 from dynamo.timers import TimerWheel
 from dynamo.types import Instant, ItemKey, NodeId
 
@@ -249,19 +249,21 @@ class Puts:
         candidates = stand_ins.possible([me], scope.peers.up)
         if candidates < needed:
             return Failure(Code.QUORUM_NOT_REACHED, "", needed, 0, candidates, causes)
+        nobody = Failure(Code.NOT_SERVING, "no owner of the key is reachable", causes=causes)
         scope.denied.begin(now.wall_ms)
         if scope.denied.may_cover(key, request.operation, skew_ms):
-            return Failure(Code.NOT_SERVING, "no owner of the key is reachable", causes=causes)
+            return nobody
         if is_old(request.operation, now.wall_ms - scope.timing.tombstone_age_ms + skew_ms):
             return Failure(Code.WRITE_TOO_OLD, "the operation is too old to be applied once")
-        record, cause = keeper.everything(key)
-        made = None if cause else composed(scope, request, partition, key, lambda _: record)
+        record, unsure = keeper.everything(key)
+        if unsure:
+            return nobody._replace(message=f"{nobody.message}; this node: {unsure}")
+        made = composed(scope, request, partition, key, lambda _: record)
         if isinstance(made, Failure):
             damaged = made.code is Code.CORRUPT_DATA  # here is nobody to repair it
             return made._replace(code=Code.NOT_SERVING) if damaged else made
-        cause = cause or keeper.refuses(owners[0], key, len(made.data) if made else 0)
-        if made is None or cause:
-            return Failure(Code.NOT_SERVING, f"no owner is reachable; here: {cause}", causes=causes)
+        if cause := keeper.refuses(owners[0], key, len(made.data)):
+            return nobody._replace(message=f"{nobody.message}; this node: {cause}")
         if (full := scope.gate.enter(source)) is not None:
             return full
         put = _Put(source, request.id, needed, key, made, now.monotonic_ms, True)
@@ -349,10 +351,7 @@ class Puts:
         """A failure, as soon as W cannot be reached any more."""
         if put.acknowledged + self._possible(put) >= put.needed:
             return []
-        # Who refuses as by an older ring knows a newer one: it is asked again, by that.
-        behind = any(cause == BEHIND for _, cause in put.causes)
-        code = Code.WRONG_RING if behind else Code.QUORUM_NOT_REACHED
-        return self._fail(id, put, code, now_ms)
+        return self._fail(id, put, short_of_quorum(put.causes), now_ms)
 
     def _watched(self, now_ms: float) -> list[Decision]:
         """Look for owners that keep writes waiting. The oldest writes come first."""

@@ -4,6 +4,7 @@ from brain_cluster import CART, N1, N2, N3, N4, WALL_MS, BrainCluster, written_c
 
 from dynamo.errors import Code
 from dynamo.messages import FAILED, PUT, PUT_DONE, Put
+from dynamo.ring.ring import Ring
 from dynamo.siblings.record import operation_id
 from dynamo.types import ItemKey, NodeId, OperationId
 
@@ -21,9 +22,8 @@ class Five:
         self.key = next(key for key in KEYS if N1 not in self.owners_in(ring, key))
         self.owners = self.owners_in(ring, self.key)
 
-    def owners_in(self, ring: object, key: bytes) -> tuple[NodeId, ...]:
-        owners: tuple[NodeId, ...] = ring.preference_list(self.cluster.key_of(key)[0], 3)  # type: ignore[attr-defined]
-        return owners
+    def owners_in(self, ring: Ring, key: bytes) -> tuple[NodeId, ...]:
+        return ring.preference_list(self.cluster.key_of(key)[0], 3)
 
     def put(self, at: NodeId, value: bytes, w: int = 0) -> int:
         cluster, number = self.cluster, self.cluster.next_id()

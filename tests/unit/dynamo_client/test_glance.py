@@ -1,10 +1,11 @@
 """The short way through a record says what the long way says."""
 
-from hypothesis import given
+import msgpack
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dynamo.history import NO_GAPS, History
-from dynamo.siblings.codec import decode_record, encode_record
+from dynamo.siblings.codec import DIGEST_BYTES, RECORD_FORMAT, decode_record, encode_record
 from dynamo.siblings.record import Record, Value, highest_stamp, operation_id, siblings
 from dynamo.types import Actor, Stamp
 from dynamo_client.glance import glance
@@ -35,5 +36,7 @@ def test_a_glance_agrees_with_decoding(written: list[tuple[bytes | None, int]]) 
 
 
 @given(st.binary(max_size=60))
+@example(bytes(DIGEST_BYTES) + b"\x80")  # a map
+@example(bytes(DIGEST_BYTES) + msgpack.packb((RECORD_FORMAT, 0, 0, 0, 0, 0, {1: 1})))
 def test_a_glance_at_anything_else_says_nothing(data: bytes) -> None:
     assert glance(data) is None
